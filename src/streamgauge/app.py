@@ -1,0 +1,159 @@
+"""Composition root: builds everything from what the caller asks; the only file that knows everyone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from streamgauge.errors import UsageError, nearest
+from streamgauge.reporting import Report, ReportOptions, run_report
+
+__all__ = [
+    "Given",
+    "Report",
+    "ReportOptions",
+    "chosen",
+    "default_declarations",
+    "narrowed",
+    "options_of",
+    "report",
+    "run_report",
+]
+
+if TYPE_CHECKING:
+    from streamgauge.bound import BoundStatistic
+    from streamgauge.declare import Declarations
+
+
+def report(
+    files: str | Path | Sequence[str | Path],
+    *,
+    pack: str | Sequence[str] = (),
+    declarations: str | Path | Sequence[str | Path] = (),
+    config: str | Path | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    where: str = "",
+    statistic: str | Sequence[str] = (),
+    stdin: BinaryIO | None = None,
+    **options: Any,
+) -> Report:
+    """Compute statistics over files of events.
+
+    ``files`` are names, globs or ``-``; ``pack`` and ``declarations`` say what to compute; ``options`` are those of
+    ReportOptions. Close the report, or use it in a ``with``, when it is read.
+
+    >>> report("calls.jsonl", pack="voip").table("carrier_quality")  # doctest: +SKIP
+
+    Raises:
+        DeclarationError: with every mistake in what was declared.
+        UsageError: for an option that cannot be carried out.
+    """
+    from streamgauge.declare import load
+
+    loaded = load(_several(pack), _several(declarations), config, parameters, where)
+    if wanted := _several(statistic):
+        loaded = chosen(loaded, wanted)
+    return run_report([str(f) for f in _several(files)], loaded, ReportOptions(**options), stdin)
+
+
+def chosen(loaded: Declarations, names: Sequence[str]) -> Declarations:
+    """The declarations with only these statistics. Raises UsageError for an unknown one."""
+    for name in names:
+        if name not in loaded.statistics:
+            hint = nearest(name, loaded.statistics) or f"known: {', '.join(loaded.statistics)}"
+            raise UsageError(f"unknown statistic {name!r}; {hint}")
+    return replace(loaded, statistics={n: s for n, s in loaded.statistics.items() if n in names})
+
+
+def _several(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str | Path) else list(value)
+
+
+def default_declarations(where: str = "") -> Declarations:
+    """What a report shows where nothing is declared: how many events of each topic there are."""
+    from streamgauge.bound import bind
+    from streamgauge.bound import BoundStatistic
+    from streamgauge.declare import Declarations
+    from streamgauge.measures import measure_from
+    from streamgauge.statistic import StatisticSpec
+
+    spec = StatisticSpec(
+        name="volume",
+        topic="*",
+        every=("1h", "1d"),
+        by={"topic_name": "topic"},
+        measures={"count": measure_from("count()", "measure 'count'")},
+        help="Events by topic.",
+    )
+    return Declarations({spec.name: bind(spec, {}, where)}, {}, {})
+
+
+def narrowed(loaded: Declarations, wanted: Sequence[tuple[BoundStatistic, str]], where: str = "") -> Declarations:
+    """The declarations with only these statistics and window lengths, for a run that keeps nothing else."""
+    from streamgauge.bound import bind
+
+    lengths: dict[str, list[str]] = {}
+    for statistic, every in wanted:
+        lengths.setdefault(statistic.name, []).append(every)
+    statistics = {}
+    for name, shown in lengths.items():
+        spec = loaded.statistics[name].spec
+        kept = {length: text for length, text in spec.keep.items() if length in shown}
+        statistics[name] = bind(replace(spec, every=tuple(shown), keep=kept), loaded.shapes, where)
+    return replace(loaded, statistics=statistics)
+
+
+SIZES = {"": 1, "B": 1, "KB": 2**10, "MB": 2**20, "GB": 2**30}
+
+
+def size_of(text: str, what: str) -> int:
+    """Bytes of a text such as ``16MB`` (of 2^20). Raises UsageError."""
+    found = re.fullmatch(r"\s*(\d{1,12})\s*([KMG]?B?)\s*", text.upper())
+    if found is None or found.group(2) not in SIZES or int(found.group(1)) == 0:
+        raise UsageError(f"{what}: {text!r} is no size; write e.g. 16MB, 512KB or a number of bytes")
+    return int(found.group(1)) * SIZES[found.group(2)]
+
+
+REPORT_SETTINGS = ("input", "time", "time_unit", "topic", "id", "zone", "lateness", "max_line", "store", "workers")
+"""What the table ``[report]`` of streamgauge.toml may hold; the command line goes first."""
+
+
+class Given(NamedTuple):
+    """How inputs are read, as the command line says it; empty texts where it says nothing."""
+
+    form: str = ""
+    time: str = ""
+    time_unit: str = ""
+    topic: str = ""
+    id: str = ""
+    zone: str = ""
+    lateness: str = ""
+    max_line: str = ""
+    store: str = ""
+    finish: bool = False
+    workers: int = 0
+
+
+DEFAULTS = Given(zone="UTC", max_line="16MB", workers=2)
+
+
+def options_of(loaded: Declarations, given: Given) -> ReportOptions:
+    """The options of a run: what was given, else what the configuration says, else the defaults."""
+    configured = dict(loaded.configuration.get("report", {}))
+    for name, value in configured.items():
+        if name not in REPORT_SETTINGS:
+            hint = nearest(name, REPORT_SETTINGS) or f"known: {', '.join(REPORT_SETTINGS)}"
+            raise UsageError(f"[report]: unknown setting {name!r}; {hint}")
+        if type(value) is not (int if name == "workers" else str):
+            expected = "a number" if name == "workers" else "a text"
+            raise UsageError(f"[report]: {name} is {value!r}, expected {expected}")
+    if "input" in configured:
+        configured["form"] = configured.pop("input")
+    values = {
+        name: value or configured.get(name) or DEFAULTS._asdict()[name] for name, value in given._asdict().items()
+    }
+    values["max_line"] = size_of(values["max_line"], "--max-line")
+    return ReportOptions(**{**values, "form": values["form"] or None, "store": values["store"] or None})

@@ -1,0 +1,226 @@
+"""The command line. Only parses, prints and exits: everything else is imported when a command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streamgauge.errors import DeclarationError, StreamgaugeError, UsageError
+
+if TYPE_CHECKING:
+    from streamgauge.declare import Declarations
+
+app = typer.Typer(
+    help="Windowed statistics of events, correct to the last digit, at the speed JSON can be parsed.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+CONFIG = "streamgauge.toml"
+
+PackOption = Annotated[list[str] | None, typer.Option("--pack", "-p", help="A pack (voip, fedora) or its TOML file.")]
+DeclarationsOption = Annotated[
+    list[str] | None, typer.Option("--declarations", "-d", help="A TOML or Python file of declarations, or a folder.")
+]
+ConfigOption = Annotated[
+    str, typer.Option("--config", "-c", help="The configuration; ./streamgauge.toml if it exists.")
+]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="A pack's parameter, e.g. min_calls=50.")]
+WhereOption = Annotated[str, typer.Option(help="Count only events for which this SQL condition holds.")]
+
+
+def main() -> None:
+    """Run the command line; what was given wrongly ends with a sentence and exit code 2."""
+    try:
+        app()
+    except BrokenPipeError:
+        # The reader of our output has seen enough (| head): that is no error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except DeclarationError as e:
+        for mistake in e.mistakes:
+            print(f"error: {mistake}", file=sys.stderr)
+        sys.exit(e.exit_code)
+    except StreamgaugeError as e:
+        print(f"error: {e}", file=sys.stderr)
+        sys.exit(e.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from streamgauge import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Windowed statistics of events, correct to the last digit, at the speed JSON can be parsed."""
+
+
+@app.command()
+def report(
+    files: Annotated[list[str], typer.Argument(help="Files or globs of events, or - for standard input.")],
+    pack: PackOption = None,
+    declarations: DeclarationsOption = None,
+    config: ConfigOption = "",
+    parameters: SetOption = None,
+    statistic: Annotated[list[str] | None, typer.Option("--statistic", "-s", help="Show only this statistic.")] = None,
+    every: Annotated[list[str] | None, typer.Option(help="Show only this window length, e.g. 6m.")] = None,
+    by: Annotated[str | None, typer.Option(help="Roll up to these keys, e.g. carrier; an empty text for none.")] = None,
+    where: WhereOption = "",
+    start: Annotated[str, typer.Option(help="Show windows from this time on (ISO 8601, or epoch s or ms).")] = "",
+    stop: Annotated[str, typer.Option(help="Show windows that start before this time.")] = "",
+    order: Annotated[str, typer.Option(help="Order by this column; -COLUMN for descending.")] = "",
+    limit: Annotated[int | None, typer.Option(help="Show at most so many rows of each statistic.", min=0)] = None,
+    tz: Annotated[str, typer.Option(help="Write times in this zone.")] = "UTC",
+    format_: Annotated[
+        str, typer.Option("--format", "-f", help="table, json, ndjson, csv, parquet or arrow.")
+    ] = "table",
+    output: Annotated[str, typer.Option("--output", "-o", help="Write here instead of standard output.")] = "-",
+    csv_safe: Annotated[bool, typer.Option("--csv-safe", help="Quote texts that a spreadsheet would run.")] = False,
+    form: Annotated[str, typer.Option("--input", help="ndjson, json, csv or parquet; else told from content.")] = "",
+    time: Annotated[str, typer.Option(help="Where an event's time is, e.g. body.end.")] = "",
+    time_unit: Annotated[str, typer.Option(help="s, ms, us, ns or iso; else told from each first block.")] = "",
+    topic: Annotated[str, typer.Option(help="Where an event's topic is, e.g. body.kind.")] = "",
+    id_: Annotated[str, typer.Option("--id", help="Where an event's id is: duplicates are counted once.")] = "",
+    zone: Annotated[str, typer.Option(help="Zone of ISO times that have none; UTC.")] = "",
+    lateness: Annotated[str, typer.Option(help="How far behind its newest event a file is complete; unlimited.")] = "",
+    max_line: Annotated[str, typer.Option(help="The longest line; 16MB.")] = "",
+    store: Annotated[str, typer.Option(help="Keep results here, and go on from here in the next run.")] = "",
+    finish: Annotated[bool, typer.Option("--finish", help="With --store: nothing more comes, all is final.")] = False,
+    workers: Annotated[int, typer.Option(help="Threads that decode; 2.", min=0, max=64)] = 0,
+    dead_letters: Annotated[str, typer.Option(help="Write the lines that are no events here, as NDJSON.")] = "",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No summary on standard error.")] = False,
+    summary: Annotated[str, typer.Option(help="The summary on standard error: text or json.")] = "text",
+) -> None:
+    """Compute statistics over files of events, and print them."""
+    from streamgauge import app as program
+    from streamgauge import view
+
+    shown = tuple(statistic or ()), tuple(every or ()), _names(by), start, stop, order, limit, tz
+    wanted = view.View(*shown, format_, output, csv_safe)
+    view.check_view(wanted, summary)
+    loaded = _load(pack, declarations, config, parameters, where, default=True)
+    chosen = view.choose(loaded, wanted)
+    given = program.Given(form, time, time_unit, topic, id_, zone, lateness, max_line, store, finish, workers)
+    options = program.options_of(loaded, given)
+    if not options.store:
+        loaded = program.narrowed(loaded, chosen, where)
+    with view.progress() as on_progress, program.run_report(files, loaded, options, None, on_progress) as found:
+        on_progress(None, None)
+        view.show(found, wanted)
+        view.show_beside(found, dead_letters, "" if quiet else summary)
+        problems = bool(found.summary["problems"])
+    raise typer.Exit(1 if problems else 0)
+
+
+@app.command()
+def check(
+    files: Annotated[list[str], typer.Argument(help="TOML or Python files, or folders of them.")],
+    pack: PackOption = None,
+    parameters: SetOption = None,
+    format_: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
+) -> None:
+    """Find every mistake in declarations, with its place and a hint."""
+    from streamgauge.explain import check_files
+
+    raise typer.Exit(check_files(files, pack or [], _parameters(parameters), format_))
+
+
+@app.command()
+def explain(
+    statistic: Annotated[str, typer.Argument(help="A statistic; without one, what the packs have is listed.")] = "",
+    pack: PackOption = None,
+    declarations: DeclarationsOption = None,
+    config: ConfigOption = "",
+    parameters: SetOption = None,
+    where: WhereOption = "",
+    sql: Annotated[bool, typer.Option("--sql/--no-sql", help="Show the SQL that will run.")] = True,
+) -> None:
+    """Show what a statistic reads and computes, and the SQL that will run; or what a pack has."""
+    from streamgauge.explain import explain_all, explain_statistic
+
+    loaded = _load(pack, declarations, config, parameters, where, default=False)
+    lines = explain_statistic(loaded, statistic, sql) if statistic else explain_all(loaded)
+    for line in lines:
+        print(line)
+
+
+@app.command()
+def init(
+    pack: Annotated[str, typer.Argument(help="A pack: voip or fedora.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The file to write.")] = CONFIG,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write a commented streamgauge.toml to start from."""
+    from pathlib import Path
+
+    from streamgauge.explain import starter
+
+    text = starter(pack)
+    path = Path(output)
+    if path.exists() and not force:
+        raise UsageError(f"{output}: is there already; --force writes over it, --output names another")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as e:
+        raise UsageError(f"{output}: cannot be written: {e.strerror}") from e
+    print(f"wrote {output}; now try: streamgauge report FILE")
+
+
+def _load(
+    pack: Sequence[str] | None,
+    declarations: Sequence[str] | None,
+    config: str,
+    parameters: Sequence[str] | None,
+    where: str,
+    default: bool,
+) -> Declarations:
+    from streamgauge import app as program
+    from streamgauge.declare import load
+
+    if config and not os.path.exists(config):
+        raise UsageError(f"--config {config}: no such file")
+    found = config or (CONFIG if os.path.exists(CONFIG) else None)
+    loaded = load(pack or [], declarations or [], found, _parameters(parameters), where)
+    if loaded.statistics:
+        return loaded
+    if default and not declarations and not pack:
+        return program.default_declarations(where)
+    raise UsageError("no statistic is declared; name a --pack or --declarations")
+
+
+def _parameters(given: Sequence[str] | None) -> dict[str, Any]:
+    """``name=value`` texts, the value read as TOML where it is that, else as a text."""
+    import tomllib
+
+    result: dict[str, Any] = {}
+    for text in given or ():
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise UsageError(f"--set {text!r}: write name=value, e.g. --set min_calls=50")
+        try:
+            result[name.strip()] = tomllib.loads(f"v = {value}")["v"]
+        except tomllib.TOMLDecodeError:
+            result[name.strip()] = value
+    return result
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(n.strip() for n in text.split(",") if n.strip())

@@ -1,0 +1,327 @@
+"""TOML and Python declarations, loaded all or not at all, with every mistake said at once."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from streamgauge import forms
+from streamgauge import packs as shipped
+from streamgauge.bound import BoundShape, BoundStatistic, bind, bind_shape
+from streamgauge.errors import DeclarationError, Mistake, nearest
+from streamgauge.forms import Form, wrong
+from streamgauge.parameter import Parameter, Substitution, parameter_from
+from streamgauge.shape import Shape
+from streamgauge.statistic import Statistic, StatisticSpec, collected
+from streamgauge.tomlfile import TomlFile
+from streamgauge.tomlshape import merged, shape_from, shape_mistakes
+from streamgauge.tomlstatistic import statistic_from
+
+CONFIGURATION = ("packs", "report")
+"""Top-level tables of streamgauge.toml that are no declarations."""
+
+DECLARATIONS = ("pack", "shape", "statistic")
+
+SUFFIXES = (".toml", ".py")
+"""What a folder of declarations is read for."""
+
+PACK: Mapping[str, Form] = {"help": forms.text(), "parameters": forms.table("a table of parameters")}
+"""What ``[pack.NAME]`` of a pack's own file may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A pack as loaded: its parameters and the values that they have."""
+
+    name: str
+    help: str
+    parameters: Mapping[str, Parameter]
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Declarations:
+    """Everything declared, bound and checked. ``configuration`` holds the other tables of streamgauge.toml."""
+
+    statistics: Mapping[str, BoundStatistic]
+    shapes: Mapping[str, BoundShape]
+    packs: Mapping[str, Pack]
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load(
+    packs: Sequence[str] = (),
+    files: Sequence[str | Path] = (),
+    config: str | Path | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    where: str = "",
+) -> Declarations:
+    """Load packs (names or TOML files), declaration files (TOML, Python, or folders of them) and a configuration.
+
+    ``parameters`` override those that the configuration gives (``{"min_calls": 5}``, or ``{"voip.min_calls": 5}``
+    where several packs have one). ``where`` is one more condition on the events of every statistic.
+
+    Raises:
+        DeclarationError: with every mistake of every file; nothing is half loaded.
+    """
+    loader = _Loader(parameters or {}, where)
+    settings = loader.configuration(Path(config)) if config else {}
+    # Operators' files come first: their producers are tried before those of the packs.
+    for path in _expand(files, loader):
+        loader.file(path)
+    for pack in dict.fromkeys([*packs, *settings.get("packs", [])]):
+        loader.pack(pack)
+    return loader.finish(settings)
+
+
+def _expand(files: Sequence[str | Path], loader: _Loader) -> Iterable[Path]:
+    """The files, and those of the folders in the order of their names, each once."""
+    seen: set[Path] = set()
+    for name in files:
+        try:
+            paths = _files_of(Path(name))
+        except DeclarationError as e:
+            loader.mistakes.extend(e.mistakes)
+            continue
+        for path in paths:
+            if (real := path.resolve()) not in seen:
+                seen.add(real)
+                yield path
+
+
+def _files_of(path: Path) -> list[Path]:
+    try:
+        if not path.is_dir():
+            if path.exists():
+                return [path]
+            raise DeclarationError(Mistake("declarations", "no such file", str(path), hint=_near_file(path)))
+        found = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES and p.is_file())
+    except (OSError, ValueError) as e:
+        problem = str(getattr(e, "strerror", None) or e).lower()
+        raise DeclarationError(Mistake("declarations", problem, str(path))) from e
+    if not found:
+        raise DeclarationError(Mistake("declarations", "this folder holds no .toml and no .py file", str(path)))
+    return found
+
+
+def _near_file(path: Path) -> str:
+    try:
+        return nearest(path.name, [p.name for p in path.parent.iterdir()])
+    except OSError:
+        return ""
+
+
+class _Loader:
+    def __init__(self, parameters: Mapping[str, Any], where: str) -> None:
+        self.mistakes: list[Mistake] = []
+        self.given = dict(parameters)
+        self.pack_values: dict[str, tuple[Mapping[str, Any], Callable[..., str]]] = {}
+        self.extra_where = where
+        self.shapes: dict[str, Shape] = {}
+        self.broken: set[str] = set()
+        self.specs: dict[str, StatisticSpec] = {}
+        self.packs: dict[str, Pack] = {}
+        self.origins: dict[str, str] = {}
+
+    def attempt(self, function: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return function(*args)
+        except DeclarationError as e:
+            self.mistakes.extend(e.mistakes)
+            return None
+
+    def table(self, toml: TomlFile, *keys: str) -> dict[str, Any]:
+        """A table of the file; empty, and a mistake, where something else stands there."""
+        return self.attempt(toml.table, *keys) or {}
+
+    def configuration(self, path: Path) -> dict[str, Any]:
+        toml: TomlFile | None = self.attempt(TomlFile.read, path)
+        if toml is None:
+            return {}
+        for name, values in self.table(toml, "pack").items():
+            if forms.is_table(values):
+                self.pack_values[name] = (values, toml.places("pack", name))
+            else:
+                expected = "a table of parameters and their values"
+                self.mistakes.append(wrong(f"pack {name!r}", values, expected, toml.place("pack", name)))
+        wanted = toml.data.get("packs", [])
+        if not forms.is_list(wanted, forms.is_text):
+            self.mistakes.append(wrong("packs", wanted, 'a list of names, e.g. ["voip"]', toml.place("packs")))
+            wanted = []
+        self._unknown_tables(toml, (*CONFIGURATION, *DECLARATIONS))
+        self._declarations(toml, {})
+        return {"packs": wanted, "report": self.table(toml, "report")}
+
+    def file(self, path: Path) -> None:
+        if path.suffix == ".py":
+            self._python(path)
+            return
+        toml: TomlFile | None = self.attempt(TomlFile.read, path)
+        if toml is None:
+            return
+        for name in CONFIGURATION:
+            if name in toml.data:
+                hint = "this file holds declarations only; configuration belongs into streamgauge.toml (-c)"
+                self.mistakes.append(Mistake(f"table {name!r}", "is not a declaration", toml.place(name), hint=hint))
+        self._unknown_tables(toml, (*CONFIGURATION, *DECLARATIONS))
+        parameters: dict[str, tuple[Parameter, Any]] = {}
+        for name in self.table(toml, "pack"):
+            parameters.update(self._pack(toml, name))
+        self._declarations(toml, parameters)
+
+    def pack(self, name: str) -> None:
+        if name.endswith(SUFFIXES) or "/" in name:
+            for path in _expand([name], self):
+                self.file(path)
+            return
+        if name not in shipped.PACKS:
+            hint = nearest(name, shipped.PACKS) or f"known: {', '.join(shipped.PACKS)}, or the path of a file"
+            self.mistakes.append(Mistake("pack", f"unknown pack {name!r}", hint=hint))
+            return
+        toml: TomlFile | None = self.attempt(TomlFile.parse, shipped.text(name), f"pack {name}")
+        if toml is not None:
+            self._declarations(toml, self._pack(toml, name))
+
+    def _unknown_tables(self, toml: TomlFile, known: Sequence[str]) -> None:
+        for name in toml.data:
+            if name not in known:
+                hint = nearest(name, known) or f"known: {', '.join(known)}"
+                self.mistakes.append(Mistake(f"table {name!r}", "is unknown", toml.place(name), hint=hint))
+
+    def _pack(self, toml: TomlFile, name: str) -> dict[str, tuple[Parameter, Any]]:
+        """The parameters of ``[pack.NAME]`` with their values."""
+        what, place = f"pack {name!r}", toml.places("pack", name)
+        if name in self.packs:
+            problem = f"is declared twice; first at {self.origins[name]}"
+            self.mistakes.append(Mistake(what, problem, place()))
+            return {}
+        self.origins[name] = place()
+        head = toml.data["pack"][name]
+        self.mistakes.extend(forms.mistakes(head, PACK, what, place))
+        head = head if forms.is_table(head) else {}
+        raw = head.get("parameters")
+        parameters = {
+            key: parameter
+            for key, value in (raw if forms.is_table(raw) else {}).items()
+            if (parameter := self.attempt(parameter_from, what, place("parameters", key), key, value)) is not None
+        }
+        values = self._values(name, parameters)
+        help_ = head.get("help", "")
+        self.packs[name] = Pack(name, help_ if forms.is_text(help_) else "", parameters, values)
+        return {key: (parameter, values[key]) for key, parameter in parameters.items()}
+
+    def _values(self, pack: str, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
+        """The parameters' values: from ``parameters`` of ``load``, else the configuration's, else the defaults."""
+        what = f"pack {pack!r}"
+        configured, place = self.pack_values.get(pack, ({}, lambda *_: ""))
+        own = {k.removeprefix(f"{pack}."): v for k, v in self.given.items() if k.startswith(f"{pack}.")}
+        given = {**{k: v for k, v in self.given.items() if k in parameters}, **own}
+        for name in {**configured, **own}:
+            if name not in parameters:
+                hint = nearest(name, parameters) or f"known: {', '.join(parameters) or 'none'}"
+                where = place(name) if name in configured else ""
+                self.mistakes.append(Mistake(what, f"unknown parameter {name!r}", where, hint=hint))
+        values = {name: parameter.default for name, parameter in parameters.items()}
+        for name, parameter in parameters.items():
+            if name in configured:
+                self.attempt(parameter.check, configured[name], what, place(name))
+                values[name] = configured[name]
+            if name in given:
+                self.attempt(parameter.check, given[name], what, "")
+                values[name] = given[name]
+        return values
+
+    def _declarations(self, toml: TomlFile, parameters: Mapping[str, tuple[Parameter, Any]]) -> None:
+        put = Substitution(parameters)
+        for name in self.table(toml, "shape"):
+            shape = self.attempt(shape_from, toml, name, put)
+            if shape is not None and name in self.shapes:
+                shape = self.attempt(merged, self.shapes[name], shape)
+            if shape is None:
+                self.broken.add(name)
+            else:
+                self.shapes[name] = shape
+        for name in self.table(toml, "statistic"):
+            if (spec := self.attempt(statistic_from, toml, name, put)) is not None:
+                self._add(spec)
+
+    def _add(self, spec: StatisticSpec) -> None:
+        if spec.name in self.specs:
+            problem = f"is declared twice; first at {self.specs[spec.name].origin}"
+            self.mistakes.append(Mistake(spec.what, problem, spec.origin))
+        else:
+            self.specs[spec.name] = spec
+
+    def _python(self, path: Path) -> None:
+        import runpy
+
+        namespace: dict[str, Any] = {}
+        with collected() as found, contextlib.redirect_stdout(sys.stderr):
+            try:
+                namespace = runpy.run_path(str(path))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as e:
+                self.mistakes.extend(_python_mistakes(path, e))
+        statistics = [s for s in found if not isinstance(s, DeclarationError)]
+        for error in found:
+            if isinstance(error, DeclarationError):
+                self.mistakes.extend(error.mistakes)
+        # Also those that were made by a module which was imported before.
+        for value in namespace.values():
+            if isinstance(value, type) and issubclass(value, Statistic) and "spec" in vars(value):
+                statistics.append(value)
+        for declared in dict.fromkeys(statistics):
+            self._add(declared.spec)
+
+    def finish(self, configuration: Mapping[str, Any]) -> Declarations:
+        for name, (_, place) in self.pack_values.items():
+            if name not in self.packs:
+                hint = nearest(name, shipped.PACKS) or f'load it with --pack {name}, or packs = ["{name}"]'
+                self.mistakes.append(Mistake(f"pack {name!r}", "is configured but not loaded", place(), hint=hint))
+        for name in self.given:
+            if not any(name in p.parameters or name.startswith(f"{p.name}.") for p in self.packs.values()):
+                known = [n for p in self.packs.values() for n in p.parameters]
+                hint = nearest(name, known) or f"known: {', '.join(known) or 'none, as no pack is loaded'}"
+                self.mistakes.append(Mistake("parameter", f"unknown parameter {name!r}", hint=hint))
+        shapes = {
+            n: bound
+            for n, s in self.shapes.items()
+            if n not in self.broken and (bound := self.attempt(_checked_shape, s)) is not None
+        }
+        statistics = {}
+        for name, spec in self.specs.items():
+            if spec.of and spec.of in {*self.shapes, *self.broken} and spec.of not in shapes:
+                continue  # its shape's mistakes are said already
+            bound = self.attempt(bind, spec, shapes, self.extra_where)
+            if bound is not None:
+                statistics[name] = bound
+        if self.mistakes:
+            raise DeclarationError(dict.fromkeys(self.mistakes))
+        return Declarations(statistics, shapes, self.packs, configuration)
+
+
+def _python_mistakes(path: Path, error: BaseException) -> list[Mistake]:
+    """What is wrong with a Python file that did not run to its end, with the last line of it that ran."""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    line = lines[-1] if lines else getattr(error, "lineno", None)
+    where = f"{path}:{line}" if line else str(path)
+    if isinstance(error, DeclarationError):
+        return [replace(m, where=m.where or where) for m in error.mistakes]
+    said = " ".join(str(error).split())
+    if isinstance(error, SyntaxError):
+        return [Mistake("Python declarations", f"{type(error).__name__}: {error.msg}", where)]
+    if isinstance(error, SystemExit):
+        return [Mistake("Python declarations", f"ended the program (SystemExit: {said})", where)]
+    return [Mistake("Python declarations", f"raised {type(error).__name__}: {said}".rstrip(": "), where)]
+
+
+def _checked_shape(shape: Shape) -> BoundShape:
+    if found := list(shape_mistakes(shape)):
+        raise DeclarationError(found)
+    return bind_shape(shape)

@@ -1,0 +1,49 @@
+"""A slice's bytes where DuckDB can read them as a file and the reader can write them without a copy."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+
+
+class SliceBuffer:
+    """A growable piece of memory with a path.
+
+    On Linux it is a memfd, read through ``/proc/self/fd``; elsewhere a temporary file. ``view`` is writable memory of
+    ``capacity`` bytes; ``trim`` says how many of them the reader of ``path`` sees.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._size = capacity
+        if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):
+            self._fd = os.memfd_create("streamgauge-slice")
+            self.path = f"/proc/self/fd/{self._fd}"
+            self._file = None
+        else:
+            self._file = tempfile.NamedTemporaryFile(prefix="streamgauge-slice-")  # noqa: SIM115  (closed in close)
+            self._fd = self._file.fileno()
+            self.path = self._file.name
+        os.ftruncate(self._fd, capacity)
+        self._map = mmap.mmap(self._fd, capacity)
+        self.view = memoryview(self._map)
+
+    def trim(self, size: int) -> None:
+        """Let the reader of ``path`` see the first ``size`` bytes."""
+        if size != self._size:
+            os.ftruncate(self._fd, size)
+            self._size = size
+
+    def open_whole(self) -> None:
+        """Make all of ``view`` writable again, after a trim."""
+        self.trim(self.capacity)
+
+    def close(self) -> None:
+        """Free the memory."""
+        self.view.release()
+        self._map.close()
+        if self._file is not None:
+            self._file.close()
+        else:
+            os.close(self._fd)

@@ -1,0 +1,318 @@
+"""From the cells of a statistic to rows that every format writes."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from streamgauge.aggregates.base import Aggregate, Context, Measure, Output, Ratio, Value
+from streamgauge.bound import BoundMeasure, BoundStatistic
+from streamgauge.errors import DeclarationError, UsageError, nearest
+from streamgauge.event import NEVER
+from streamgauge.expression import SqlType
+from streamgauge.output.rollup import NO_KEY, Cell, RollUp, counted, plain, rolled
+from streamgauge.store.base import ALL_TEXT, OTHER_TEXT, Store
+from streamgauge.windows import Length, check_zone, parse_length
+
+Row = dict[str, Value]
+"""One cell, flat: columns by name, in the order of ``Presenter.columns``."""
+
+FINAL = "final"
+PROVISIONAL = "provisional"
+
+_KEY_TYPES = {SqlType.BIGINT: "int", SqlType.DOUBLE: "float", SqlType.BOOLEAN: "bool"}
+_ANY_TYPES = {**_KEY_TYPES, SqlType.VARCHAR: "text"}
+_UNITS = frozenset(("ns", "us", "ms", "s", "minutes", "hours", "bytes"))
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the rows. ``type``: int, float, text, map (text to int), list, any, time (ISO 8601 text) or bool.
+
+    ``format`` is how a table shows it: text, time, bool, or the ``format`` of a measure's Output. ``unit`` is empty
+    where there is none to name. Values of every type may be null.
+    """
+
+    name: str
+    type: str
+    format: str = "text"
+    unit: str = ""
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which cells of a statistic are wanted, and how.
+
+    ``every``: a window length of the statistic; None is the first that it declares. ``by``: the keys to keep, in
+    this order; the states of all others are merged (a roll-up); ``()`` is one row per window, None keeps all keys.
+    Windows with ``start_ms <= start < stop_ms``. ``order``: a column, or ``-column`` for descending, nulls last; None
+    is start, then key. ``limit``: so many rows at most. ``tz`` says only how times are written.
+    """
+
+    every: str | None = None
+    by: tuple[str, ...] | None = None
+    start_ms: int | None = None
+    stop_ms: int | None = None
+    order: str | None = None
+    limit: int | None = None
+    tz: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownMeasure:
+    """A measure that people see, and its columns: ``columns[i]`` holds ``outputs[i]``.
+
+    ``low`` is the column that says whether a proportion is of fewer than ``min_n`` events, or empty.
+    """
+
+    name: str
+    measure: Measure
+    outputs: tuple[Output, ...]
+    columns: tuple[str, ...]
+    low: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """What the rows of one window have in common."""
+
+    start_ms: int
+    stop_ms: int
+    start: str
+    stop: str
+    state: str
+    contexts: tuple[Context, ...]
+
+
+class Presenter:
+    """Presents the cells of one statistic. Reads the store each time that rows are asked for.
+
+    ``watermark`` is that of the statistic's reader: it decides which windows are final. Every method that takes a
+    query raises UsageError, before it reads anything, where the query cannot be answered.
+    """
+
+    def __init__(self, statistic: BoundStatistic, store: Store, watermark: int) -> None:
+        self.statistic, self.watermark = statistic, watermark
+        self.shown = tuple(self._shown(m) for m in statistic.measures if not m.name.startswith("_"))
+        self._store = store
+        self._aggregates = [(m, m.measure) for m in statistic.measures if isinstance(m.measure, Aggregate)]
+        self._ratios = [(m.name, m.measure) for m in statistic.measures if isinstance(m.measure, Ratio)]
+        self._states = [state for _, aggregate in self._aggregates for state in aggregate.states()]
+
+    def length(self, query: Query) -> Length:
+        """The window length that is asked for."""
+        lengths = self.statistic.lengths
+        if query.every is None:
+            return lengths[0]
+        known = f"{self.statistic.spec.what} has {', '.join(x.text for x in lengths)}"
+        try:
+            wanted = parse_length(query.every)
+        except DeclarationError as e:
+            raise UsageError(f"{e}; {known}") from e
+        for length in lengths:
+            if (length.nominal_ms, length.calendar) == (wanted.nominal_ms, wanted.calendar):
+                return length
+        raise UsageError(f"every: no windows of {query.every}; {known}")
+
+    def keys(self, query: Query) -> dict[str, SqlType]:
+        """The keys of the rows, with their types, in order. A list's key is one of its elements."""
+        declared = {name: expression.type for name, expression in self.statistic.by}
+        if query.by is None:
+            return declared
+        what = self.statistic.spec.what
+        for name in query.by:
+            if name not in declared:
+                hint = nearest(name, declared) or f"known: {', '.join(declared) or 'none'}"
+                raise UsageError(f"by: {what} has no key {name!r}; {hint}")
+            if query.by.count(name) > 1:
+                raise UsageError(f"by: key {name!r} is named twice")
+        self._check_lists(declared, query.by)
+        return {name: declared[name] for name in query.by}
+
+    def columns(self, query: Query) -> list[Column]:
+        """The columns of the rows, in order."""
+        keys = [
+            Column(name, _KEY_TYPES.get(kind, "text"), "bool" if kind is SqlType.BOOLEAN else "text", "", "key")
+            for name, kind in self.keys(query).items()
+        ]
+        self._check(query)
+        found = [*_BEFORE, *keys, Column("events", "int", "count", "", "events of the cell")]
+        for shown in self.shown:
+            found.extend(self._columns_of(shown))
+        return [*found, *_AFTER]
+
+    def rows(self, query: Query) -> Iterator[Row]:
+        """One row per cell. Streams in the order of the store (start, then the key's canonical text).
+
+        With ``order`` all rows are held, or as many as ``limit`` says; in a roll-up those of one window.
+        """
+        columns = self.columns(query)
+        rows = self._rows(query)
+        if query.order is not None:
+            key, descending = _ordering(query.order, columns)
+            if query.limit is None:
+                return iter(sorted(rows, key=key, reverse=descending))
+            best = heapq.nlargest if descending else heapq.nsmallest
+            return iter(best(query.limit, rows, key=key))
+        return rows if query.limit is None else islice(rows, query.limit)
+
+    def count(self, query: Query) -> int:
+        """How many rows there are, whatever the limit. Reads all of them, but presents none."""
+        self.columns(query)
+        to, length = self._roll_up(query), self.length(query).text
+        if to is None and query.start_ms is None and query.stop_ms is None:
+            extent = self._store.extent(self.statistic.version, length)
+            return 0 if extent is None else extent.cells
+        return counted(self._store.cells(self.statistic.version, length, query.start_ms, query.stop_ms), to)
+
+    def _shown(self, bound: BoundMeasure) -> ShownMeasure:
+        outputs = tuple(self._typed(bound, o) for o in bound.measure.outputs_for(bound.scales))
+        columns = tuple(bound.name + o.suffix for o in outputs)
+        has_n = outputs[0].format == "percent" and any(o.suffix == "_n" for o in outputs)
+        low = bound.name + "_low" if has_n and self.statistic.spec.min_n is not None else ""
+        return ShownMeasure(bound.name, bound.measure, outputs, columns, low)
+
+    def _typed(self, bound: BoundMeasure, output: Output) -> Output:
+        """``any`` becomes the type of the measure's argument, which a statistic knows."""
+        argument = self.statistic.primitives[bound.first].argument if output.type == "any" else None
+        return output if argument is None else replace(output, type=_ANY_TYPES.get(argument.type, "any"))
+
+    def _columns_of(self, shown: ShownMeasure) -> Iterator[Column]:
+        for name, output in zip(shown.columns, shown.outputs, strict=True):
+            plain_number = output.format == "number" and output.type in ("int", "float")
+            unit = shown.name.rpartition("_")[2] if plain_number else ""
+            yield Column(name, output.type, output.format, unit if unit in _UNITS else "", output.help)
+        if shown.low:
+            yield Column(shown.low, "bool", "bool", "", f"n is below {self.statistic.spec.min_n}")
+
+    def _check(self, query: Query) -> None:
+        self.length(query)
+        if query.limit is not None and query.limit < 0:
+            raise UsageError(f"limit: {query.limit} rows cannot be shown; write 0 or more")
+        try:
+            check_zone(query.tz, "tz")
+        except DeclarationError as e:
+            raise UsageError(str(e)) from e
+
+    def _check_lists(self, declared: Mapping[str, SqlType], kept: tuple[str, ...]) -> None:
+        lost = [name for name, kind in declared.items() if kind is SqlType.LIST and name not in kept]
+        if not lost or (not kept and self.statistic.spec.totals):
+            return
+        what, others = self.statistic.spec.what, ", ".join(name for name in declared if name in (*kept, *lost))
+        raise UsageError(
+            f"by: key {lost[0]!r} of {what} is a list: an event counts under each of its elements, so that adding "
+            f"them up would count it more than once; keep it (--by {others}), or declare totals = true"
+        )
+
+    def _roll_up(self, query: Query) -> RollUp | None:
+        declared = [name for name, _ in self.statistic.by]
+        if query.by is None or list(query.by) == declared:
+            return None
+        return RollUp(tuple(declared.index(name) for name in query.by), self.statistic.spec.totals)
+
+    def _rows(self, query: Query) -> Iterator[Row]:
+        length, zone, keys = self.length(query), ZoneInfo(query.tz), tuple(self.keys(query))
+        to = self._roll_up(query)
+        batches = self._store.cells(self.statistic.version, length.text, query.start_ms, query.stop_ms)
+        window: _Window | None = None
+        for cell in plain(batches, self._states) if to is None else rolled(batches, self._states, to):
+            if window is None or window.start_ms != cell.start:
+                window = self._window(length, zone, cell.start)
+            yield self._row(length, keys, window, cell)
+
+    def _window(self, length: Length, zone: ZoneInfo, start: int) -> _Window:
+        stop = self.statistic.windows.stop(length, start)
+        # What is due by then has come only when the watermark is this much further.
+        reached = self.watermark - self.statistic.delay_ms - self.statistic.lateness_ms
+        covered = None if self.watermark == NEVER else min(max(reached - start, 0), stop - start) / 1000
+        contexts = tuple(Context((stop - start) / 1000, covered, m.scales) for m, _ in self._aggregates)
+        state = FINAL if reached >= stop else PROVISIONAL
+        return _Window(start, stop, iso(start, zone), iso(stop, zone), state, contexts)
+
+    def _row(self, length: Length, keys: tuple[str, ...], window: _Window, cell: Cell) -> Row:
+        row: Row = {
+            "statistic": self.statistic.name, "every": length.text, "start": window.start, "stop": window.stop,
+            "start_ms": window.start_ms, "stop_ms": window.stop_ms,
+        }  # fmt: skip
+        if cell.key in (ALL_TEXT, OTHER_TEXT, NO_KEY):
+            row["row"] = "other" if cell.key == OTHER_TEXT else "all"
+            row.update(dict.fromkeys(keys))
+        else:
+            row["row"] = "key"
+            row.update(zip(keys, json.loads(cell.key), strict=True))
+        row["events"] = cell.events
+        self._measure(row, window, cell)
+        row["late"], row["revision"] = cell.late, cell.revision
+        row["wrong_types"] = dict(sorted(cell.wrong.items())) or None
+        row["state"] = window.state
+        return row
+
+    def _measure(self, row: Row, window: _Window, cell: Cell) -> None:
+        presented: dict[str, Mapping[str, Value]] = {}
+        for (m, aggregate), context in zip(self._aggregates, window.contexts, strict=True):
+            presented[m.name] = aggregate.present(cell.states[m.first : m.first + m.count], context)
+        for name, ratio in self._ratios:
+            over, under = presented[str(ratio.numerator)].get(""), presented[str(ratio.denominator)].get("")
+            presented[name] = ratio.present_ratio(over, under)
+        for shown in self.shown:
+            values = presented[shown.name]
+            for column, output in zip(shown.columns, shown.outputs, strict=True):
+                row[column] = values[output.suffix]
+            if shown.low:
+                n = values["_n"]
+                row[shown.low] = isinstance(n, int) and n < (self.statistic.spec.min_n or 0)
+
+
+_BEFORE = (
+    Column("statistic", "text", "text", "", "name of the statistic"),
+    Column("every", "text", "text", "", "length of the window"),
+    Column("start", "time", "time", "", "start of the window, ISO 8601"),
+    Column("stop", "time", "time", "", "end of the window, which is not part of it, ISO 8601"),
+    Column("start_ms", "int", "number", "ms", "start, ms since 1970 UTC"),
+    Column("stop_ms", "int", "number", "ms", "end, ms since 1970 UTC"),
+    Column("row", "text", "text", "", "key; all: every event of the window; other: the keys past max_keys"),
+)
+_AFTER = (
+    Column("late", "int", "count", "", "events that came when the window was final"),
+    Column("revision", "int", "number", "", "position of the last late event; null where none was late"),
+    Column("wrong_types", "map", "map", "", "events whose field had the wrong type, by field; null where none had"),
+    Column("state", "text", "text", "", "final, or provisional until the watermark has passed the window"),
+)
+
+
+def iso(time_ms: int, zone: ZoneInfo) -> str:
+    """ISO 8601 to the second, with the zone's offset; ``Z`` for UTC. Windows start and end at whole seconds.
+
+    >>> iso(1_735_689_600_000, ZoneInfo("UTC")), iso(1_735_689_600_000, ZoneInfo("Asia/Kathmandu"))
+    ('2025-01-01T00:00:00Z', '2025-01-01T05:45:00+05:45')
+    """
+    text = (_EPOCH + timedelta(milliseconds=time_ms)).astimezone(zone).isoformat(timespec="seconds")
+    return text.removesuffix("+00:00") + "Z" if zone.key == "UTC" else text
+
+
+def _ordering(order: str, columns: list[Column]) -> tuple[Callable[[Row], Any], bool]:
+    """The sort key of a column, and whether to sort by it descending. Nulls come last either way."""
+    name, descending = order.removeprefix("-"), order.startswith("-")
+    known = {c.name: c for c in columns}
+    if name not in known:
+        hint = nearest(name, known) or f"known: {', '.join(known)}"
+        raise UsageError(f"order: there is no column {name!r}; {hint}")
+    if known[name].type in ("map", "list"):
+        problem = f"column {name!r} holds a {known[name].type}, which has no order"
+        raise UsageError(f"order: {problem}; name a number or a text")
+    # The texts of times do not sort where the zone's offset changes.
+    source = {"start": "start_ms", "stop": "stop_ms"}.get(name, name)
+
+    def key(row: Row) -> tuple[bool, bool, Any]:
+        value = row[source]
+        return (value is None) is not descending, isinstance(value, str), 0 if value is None else value
+
+    return key, descending

@@ -1,0 +1,175 @@
+"""What a run did, in a few lines for people or as JSON for machines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, Any
+
+from streamgauge.engines.base import NO_TIME, OUT_OF_RANGE, UNFIT_TIME
+from streamgauge.event import DeadLetter
+from streamgauge.output.text import Glyphs
+
+MOST_LINES = 15
+NAMED = 3
+"""Dead letters, statistics and inputs that are named one by one; of more, only how many there are is said."""
+
+_ABOUT_TIME = (NO_TIME, UNFIT_TIME, OUT_OF_RANGE)
+_PREFIXES = ("kB", "MB", "GB", "TB")
+
+
+def summary_lines(summary: Mapping[str, Any], glyphs: Glyphs | None = None) -> list[str]:
+    """At most about fifteen lines; what is zero is left out.
+
+    ``summary`` has: ``events``, ``records``, ``bytes``, ``seconds``, ``dead_letters`` {(lane, reason): n},
+    ``first_dead_letters`` [DeadLetter], ``duplicates``, ``late`` and ``expired`` {statistic: n}, ``wrong_types``
+    {field: n}, ``unused`` (events that no statistic counts), ``cells`` {statistic: {every: (windows, keys, cells)}},
+    ``time_units`` {lane: unit}, ``problems`` [text] (inputs that could not be read). All may be missing.
+    """
+    teller = _Teller(summary, glyphs or Glyphs())
+    malformed = list(teller.malformed())
+    rest = [*teller.counts(), *teller.cells(), *teller.time_units()]
+    problems = list(teller.problems())
+    room = MOST_LINES - 1 - len(malformed[:1]) - len(rest) - len(problems)
+    lines = [teller.first(), *malformed[: 1 + max(1, room)], *rest, *problems]
+    return [teller.glyphs.line(line) for line in lines]
+
+
+def print_summary(summary: Mapping[str, Any], out: IO[str]) -> None:
+    """Write the lines; in a terminal, what could not be read stands out."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=out, highlight=False, markup=False, emoji=False)
+    glyphs = Glyphs.of(getattr(out, "encoding", None))
+    problems = len(summary.get("problems", ()))
+    lines = summary_lines(summary, glyphs)
+    for number, line in enumerate(lines):
+        stands_out = number >= len(lines) - min(problems, NAMED + 1)
+        console.print(Text(line, "red" if stands_out else "dim"), soft_wrap=True)
+
+
+def as_json(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole summary as plain JSON, nothing left out; a dead letter's bytes as text, undecodable ones replaced."""
+    seconds = summary.get("seconds", 0.0)
+    return {
+        **{name: summary.get(name, 0) for name in ("events", "records", "bytes", "seconds")},
+        "events_per_s": summary.get("events", 0) / seconds if seconds else None,
+        "dead_letters": [
+            {"input": lane, "reason": reason, "count": count}
+            for (lane, reason), count in sorted(summary.get("dead_letters", {}).items())
+        ],
+        "first_dead_letters": [_letter(letter) for letter in summary.get("first_dead_letters", ())],
+        **{name: summary.get(name, 0) for name in ("duplicates", "unused")},
+        **{name: dict(summary.get(name, {})) for name in ("late", "expired", "wrong_types", "time_units")},
+        "cells": {
+            name: {e: dict(zip(("windows", "keys", "cells"), n, strict=True)) for e, n in lengths.items()}
+            for name, lengths in summary.get("cells", {}).items()
+        },
+        "problems": list(summary.get("problems", ())),
+    }
+
+
+def _letter(letter: DeadLetter) -> dict[str, Any]:
+    names = ("position", "lane", "line", "column", "offset", "reason", "detail", "length")
+    return {**{n: getattr(letter, n) for n in names}, "data": letter.data.decode("utf-8", "replace")}
+
+
+class _Teller:
+    """Finds the sentences."""
+
+    def __init__(self, summary: Mapping[str, Any], glyphs: Glyphs) -> None:
+        self.summary, self.glyphs = summary, glyphs
+
+    def first(self) -> str:
+        events, records = self._get("events", 0), self._get("records", 0)
+        size, seconds = self._get("bytes", 0), self._get("seconds", 0.0)
+        of = f" of {self._n(records)} records" if records > events else ""
+        speed = f" in {seconds:.1f} s ({self._n(round(events / seconds))} events/s)" if seconds >= 0.05 else ""
+        return f"{self._n(events)} events{of}, {human_bytes(size)}{speed}"
+
+    def malformed(self) -> Iterator[str]:
+        """How many are no events, and the first of them by name."""
+        reasons: Counter[str] = Counter()
+        for (_, reason), count in self._get("dead_letters", {}).items():
+            reasons[reason] += count
+        timeless = {reason: reasons.pop(reason) for reason in _ABOUT_TIME if reason in reasons}
+        counted = [("malformed", reasons), ("no usable time", timeless)]
+        told = [f"{what}: {self._counts(counts)}" for what, counts in counted if sum(counts.values())]
+        if told:
+            yield "; ".join(told)
+        for letter in self._get("first_dead_letters", ())[:NAMED]:
+            column = f" at character {letter.column}" if letter.column else ""
+            detail = f": {letter.detail}{column}" if letter.detail else column
+            yield f"  {letter.lane}:{letter.line}: {letter.reason}{detail}"
+
+    def counts(self) -> Iterator[str]:
+        if duplicates := self._get("duplicates", 0):
+            yield f"duplicates: {self._n(duplicates)}, counted once"
+        for name in ("late", "expired"):
+            if told := self._counts(self._get(name, {})):
+                yield f"{name}: {told}"
+        if told := self._counts(self._get("wrong_types", {})):
+            yield f"wrong types: {told}"
+        if unused := self._get("unused", 0):
+            yield f"unused: {self._n(unused)} events that no statistic counts"
+
+    def cells(self) -> Iterator[str]:
+        cells = {name: lengths for name, lengths in self._get("cells", {}).items() if lengths}
+        if len(cells) > NAMED:
+            total = sum(count for lengths in cells.values() for _, _, count in lengths.values())
+            yield f"{len(cells)} statistics: {self._n(total)} cells"
+            return
+        for name, lengths in cells.items():
+            told = (f"{self._many(w, 'window')} of {e}, {self._many(k, 'key')}" for e, (w, k, _) in lengths.items())
+            total = sum(count for _, _, count in lengths.values())
+            yield f"{name}: {self._many(total, 'cell')}: {'; '.join(told)}"
+
+    def time_units(self) -> Iterator[str]:
+        lanes: dict[str, list[str]] = {}
+        for lane, unit in self._get("time_units", {}).items():
+            lanes.setdefault(unit, []).append(lane)
+        told = (f"{unit} in {self._names(names)}" for unit, names in lanes.items() if unit)
+        if text := "; ".join(told):
+            yield f"times as found: {text}"
+
+    def problems(self) -> Iterator[str]:
+        problems: Sequence[str] = self._get("problems", ())
+        yield from problems[:NAMED]
+        if len(problems) > NAMED:
+            yield f"... and {self._n(len(problems) - NAMED)} more inputs that could not be read"
+
+    def _get(self, name: str, default: Any) -> Any:
+        return self.summary.get(name, default)
+
+    def _n(self, count: int) -> str:
+        return self.glyphs.integer(count)
+
+    def _many(self, count: int, noun: str) -> str:
+        return f"{self._n(count)} {noun}{'' if count == 1 else 's'}"
+
+    def _counts(self, counts: Mapping[str, int]) -> str:
+        """``not JSON 30, too long 2``, the most frequent first, at most six."""
+        found = sorted(((n, name) for name, n in counts.items() if n), key=lambda pair: (-pair[0], pair[1]))
+        told = [f"{name} {self._n(n)}" for n, name in found[:6]]
+        more = sum(n for n, _ in found[6:])
+        return ", ".join(told + ([f"others {self._n(more)}"] if more else []))
+
+    def _names(self, names: Sequence[str]) -> str:
+        return ", ".join(names) if len(names) <= NAMED else f"{self._n(len(names))} inputs"
+
+
+def human_bytes(size: int) -> str:
+    """A size in decimal units.
+
+    >>> human_bytes(999), human_bytes(1_700_000_000)
+    ('999 bytes', '1.7 GB')
+    """
+    if size < 1000:
+        return f"{size} bytes"
+    amount, unit = float(size), ""
+    for prefix in _PREFIXES:
+        if amount < 999.95:
+            break
+        amount, unit = amount / 1000, prefix
+    return f"{amount:.1f} {unit}"

@@ -1,0 +1,345 @@
+"""A report: files in, cells out, through the one pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from streamgauge.errors import InputError, StoreError, UsageError, nearest
+from streamgauge.event import DeadLetter
+from streamgauge.store.base import LaneState, Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from streamgauge.bound import BoundStatistic
+    from streamgauge.declare import Declarations
+    from streamgauge.output.present import Presenter
+    from streamgauge.pipeline import Progress, Step
+    from streamgauge.settle import Settler
+    from streamgauge.slices import LaneInput
+
+READER = "report"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """How inputs are read and computed. Expressions are SQL over one event; durations are texts such as ``30s``.
+
+    ``lateness`` empty is unlimited. ``store`` None is a temporary one. ``finish`` makes every window final although a
+    store is kept. ``slice_bytes`` and ``commit_bytes`` (None: as fits the
+    store) change speed and memory, never a result.
+    """
+
+    form: str | None = None
+    time: str = ""
+    time_unit: str = ""
+    topic: str = ""
+    id: str = ""
+    zone: str = "UTC"
+    lateness: str = ""
+    max_line: int = 16 * 2**20
+    block_bytes: int = 2**20
+    store: str | Path | None = None
+    finish: bool = False
+    workers: int = 2
+    slice_bytes: int = 32 * 2**20
+    commit_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class Inputs:
+    """The lanes of a run, and what could not be opened."""
+
+    lanes: list[LaneInput] = field(default_factory=list)
+    states: dict[int, LaneState] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    total_bytes: int | None = 0
+
+
+class Report:
+    """What a run found. Reads from its store until ``close`` (or the end of a ``with``)."""
+
+    def __init__(self, declarations: Declarations, store: Store, summary: Mapping[str, Any], watermark: int) -> None:
+        self.declarations, self.store, self.summary, self.watermark = declarations, store, summary, watermark
+
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the store back; a temporary one is deleted."""
+        self.store.close()
+
+    def statistic(self, name: str) -> BoundStatistic:
+        """The statistic of this name. Raises UsageError with the nearest one."""
+        known = self.declarations.statistics
+        if name not in known:
+            hint = nearest(name, known) or f"known: {', '.join(known)}"
+            raise UsageError(f"unknown statistic {name!r}; {hint}")
+        return known[name]
+
+    def presenter(self, name: str) -> Presenter:
+        """What presents a statistic's cells."""
+        from streamgauge.output.present import Presenter
+
+        return Presenter(self.statistic(name), self.store, self.watermark)
+
+    def rows(self, name: str, every: str | None = None, **query: Any) -> list[dict[str, Any]]:
+        """The cells of a statistic as flat dictionaries. ``query`` as in output.present.Query."""
+        from streamgauge.output.present import Query
+
+        return list(self.presenter(name).rows(Query(every=every, **query)))
+
+    def table(self, name: str, every: str | None = None, **query: Any) -> pa.Table:
+        """The cells of a statistic as an Arrow table. ``query`` as in output.present.Query."""
+        from streamgauge.output.arrow import arrow_table
+        from streamgauge.output.present import Query
+
+        return arrow_table(self.presenter(name), Query(every=every, **query))
+
+    def dead_letters(self) -> Iterator[DeadLetter]:
+        """The messages that could not become events: the first 10 000, in order."""
+        return self.store.dead_letters(READER)
+
+
+def run_report(
+    files: Sequence[str],
+    declarations: Declarations,
+    options: ReportOptions,
+    stdin: BinaryIO | None = None,
+    on_progress: Callable[[Progress, int | None], None] | None = None,
+    step: Step | None = None,
+) -> Report:
+    """Compute a report. Inputs that cannot be read are named in its summary, and the others are reported.
+
+    Raises DeclarationError or UsageError for what is asked wrongly, StoreError for a store that cannot be used.
+    """
+    from streamgauge.clock import SystemClock
+    from streamgauge.store.sql import SqlStore
+
+    clock = SystemClock()
+    started = clock.monotonic_s()
+    envelope = _envelope(options)
+    store = SqlStore.open(options.store)
+    try:
+        run = _Run(declarations, options, envelope, store, step)
+        run.read(files, stdin, on_progress)
+        return run.report(clock.monotonic_s() - started)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _envelope(options: ReportOptions) -> Any:
+    from streamgauge.engines.base import Envelope
+    from streamgauge.expression import TimeUnit, parse
+    from streamgauge.windows import check_zone
+
+    def expression(name: str, text: str) -> Any:
+        return parse(text, columns={}, what=f"--{name}") if text else None
+
+    if options.time_unit and options.time_unit not in list(TimeUnit):
+        raise UsageError(f"--time-unit: unknown unit {options.time_unit!r}; one of {', '.join(TimeUnit)}")
+    return Envelope(
+        time=expression("time", options.time),
+        topic=expression("topic", options.topic),
+        id=expression("id", options.id),
+        time_unit=TimeUnit(options.time_unit) if options.time_unit else None,
+        zone=check_zone(options.zone, "--zone"),
+    )
+
+
+class _Run:
+    def __init__(
+        self, declarations: Declarations, options: ReportOptions, envelope: Any, store: Store, step: Step | None
+    ) -> None:
+        self.declarations, self.options, self.envelope, self.store = declarations, options, envelope, store
+        self.step = step
+        self.statistics = list(declarations.statistics.values())
+        self.state = store.load_reader(READER)
+        self.book = {"envelope": self._envelope_text(), "zone": options.zone}
+        self._check_same()
+        self.inputs = Inputs()
+
+    def _envelope_text(self) -> list[str]:
+        e, o = self.envelope, self.options
+        return [*(x.normal if x is not None else "" for x in (e.time, e.topic, e.id)), o.time_unit, str(o.block_bytes)]
+
+    def _check_same(self) -> None:
+        """A store goes on only with what it was made with. Raises StoreError."""
+        if not self.state.versions:
+            return
+        known, now = ({v.hash: v.name for v in self.state.versions}, {s.version: s.name for s in self.statistics})
+        different = sorted(
+            {n for h, n in known.items() if h not in now} | {n for h, n in now.items() if h not in known}
+        )
+        if different:
+            hint = "give the same declarations, or another --store"
+            raise StoreError(f"{self.options.store}: was made with other definitions of {', '.join(different)}; {hint}")
+        if {**self.book, **self.state.book} != {**self.state.book, **self.book}:
+            hint = "give the same --time, --time-unit, --topic, --id and --zone, or another --store"
+            raise StoreError(f"{self.options.store}: was made with another envelope; {hint}")
+
+    def read(
+        self, files: Sequence[str], stdin: BinaryIO | None, on_progress: Callable[[Progress, int | None], None] | None
+    ) -> None:
+        from streamgauge.engines.duck import DuckEngine, SliceBuffer
+        from streamgauge.pipeline import Pipeline, no_step
+        from streamgauge.slices import Slicer
+
+        settler = self._settler()
+        self._open(files, stdin, settler)
+        engine = DuckEngine(self.statistics, self.declarations.shapes.values(), self.envelope, self.options.workers)
+        span = "source" not in engine.plan.reads
+        sniff = engine.sniff if engine.needs_unit else None
+        slicer = Slicer(self.inputs.lanes, self.options.slice_bytes, SliceBuffer, sniff, span)
+        pipeline = Pipeline(
+            READER,
+            self.statistics,
+            engine,
+            self.store,
+            settler,
+            self.inputs.states,
+            self.book,
+            self._commit_bytes(),
+            self.step or no_step,
+        )
+        total = self.inputs.total_bytes
+        try:
+            pipeline.run(slicer, (lambda p: on_progress(p, total)) if on_progress else None)
+            if self.options.store is None or self.options.finish:
+                pipeline.finish()
+        finally:
+            pipeline.close()
+            slicer.close()
+            engine.close()
+        self.inputs.problems += [str(p) for p in slicer.problems]
+        self.watermark = settler.lanes.watermark
+
+    def _commit_bytes(self) -> int:
+        """A temporary store is written when cells must make room, as nobody goes on from it."""
+        from streamgauge.pipeline import COMMIT_BYTES
+
+        if self.options.commit_bytes is not None:
+            return self.options.commit_bytes
+        return COMMIT_BYTES if self.options.store is not None else 2**62
+
+    def _settler(self) -> Settler:
+        from streamgauge.seen import SeenIds, unpack_ids
+        from streamgauge.settle import Settler
+        from streamgauge.watermark import Lanes
+
+        book = self.state.book
+        lanes = Lanes.from_dict(book["lanes"]) if "lanes" in book else Lanes()
+        older, first = book.get("ids", (0, 0))
+        seen = SeenIds(first_block=first, older_block=older)
+        for chunk in self.store.ids(READER):
+            seen.restore(chunk.block, *unpack_ids(chunk.ids))
+        return Settler(
+            lanes,
+            seen,
+            self.state.position,
+            self.state.blocks,
+            bounded=bool(self.options.lateness),
+            rests=self.options.store is not None and not self.options.finish,
+            own_times=any(s.time for s in self.statistics),
+        )
+
+    def _open(self, files: Sequence[str], stdin: BinaryIO | None, settler: Settler) -> None:
+        from streamgauge.log.files import InputOptions, expand
+        from streamgauge.windows import parse_duration_ms
+
+        repeated: list[str] = []
+        names = expand(files, repeated)
+        self.inputs.notes += [f"{name}: named twice, read once" for name in repeated]
+        options = InputOptions(
+            self.options.form,
+            self.options.max_line,
+            self.options.block_bytes,
+            resumable=self.options.store is not None and not self.options.finish,
+        )
+        lateness = parse_duration_ms(self.options.lateness, "--lateness") if self.options.lateness else None
+        known = {lane.identity: lane for lane in self.state.lanes if lane.identity}
+        number = 1 + max((lane.number for lane in self.state.lanes), default=-1)
+        for name in names:
+            state = self._known(name, options, known) or LaneState(number, name)
+            number = max(number, state.number + 1)
+            self.inputs.states[state.number] = state
+            self.inputs.lanes.append(self._lane(name, state, options, stdin))
+            settler.lanes.declare(state.number, lateness)
+            self._add_size(name)
+
+    def _known(self, name: str, options: Any, known: Mapping[str, LaneState]) -> LaneState | None:
+        from streamgauge.log.files import identify
+
+        if name == "-" or not known:
+            return None
+        try:
+            identity = identify(name, options, known)
+        except InputError:
+            return None  # opening it will say why
+        return known.get(identity) if identity else None
+
+    def _lane(self, name: str, state: LaneState, options: Any, stdin: BinaryIO | None) -> LaneInput:
+        from streamgauge.expression import TimeUnit
+        from streamgauge.log.files import open_lane
+        from streamgauge.slices import LaneInput
+
+        def open_() -> Any:
+            return open_lane(name, state.number, options, stdin, state.cursor, state.line, state.identity or None)
+
+        return LaneInput(state.number, name, open_, TimeUnit(state.time_unit) if state.time_unit else None)
+
+    def _add_size(self, name: str) -> None:
+        path = Path(name)
+        if name == "-" or not path.is_file() or path.suffix in (".gz", ".zst"):
+            self.inputs.total_bytes = None
+        elif self.inputs.total_bytes is not None:
+            self.inputs.total_bytes += path.stat().st_size
+
+    def report(self, seconds: float) -> Report:
+        return Report(self.declarations, self.store, self._summary(seconds), self.watermark)
+
+    def _summary(self, seconds: float) -> dict[str, Any]:
+        counters, tallies = self.store.counters(READER), self.store.tallies(READER)
+        letters = {(t.lane, t.reason): n for t, n in tallies.items() if t.reason != "duplicate"}
+        return {
+            "events": counters.get("events", 0),
+            "records": counters.get("records", 0),
+            "bytes": counters.get("bytes", 0),
+            "seconds": seconds,
+            "dead_letters": letters,
+            "first_dead_letters": _first(self.store.dead_letters(READER), 5) if letters else [],
+            "duplicates": sum(n for t, n in tallies.items() if t.reason == "duplicate"),
+            "late": _named(counters, "late:"),
+            "expired": _named(counters, "expired:"),
+            "wrong_types": _named(counters, "wrong:"),
+            "unused": counters.get("unused", 0),
+            "cells": self._cells(),
+            "time_units": {lane.name: lane.unit.value for lane in self.inputs.lanes if lane.unit is not None},
+            "problems": self.inputs.problems,
+            "notes": self.inputs.notes,
+        }
+
+    def _cells(self) -> dict[str, dict[str, tuple[int, int, int]]]:
+        found: dict[str, dict[str, tuple[int, int, int]]] = {}
+        for statistic in self.statistics:
+            for length in statistic.lengths:
+                extent = self.store.extent(statistic.version, length.text)
+                if extent is not None:
+                    found.setdefault(statistic.name, {})[length.text] = (extent.windows, extent.keys, extent.cells)
+        return found
+
+
+def _first(letters: Iterator[DeadLetter], count: int) -> list[DeadLetter]:
+    return [letter for letter, _ in zip(letters, range(count), strict=False)]
+
+
+def _named(counters: Mapping[str, int], prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): n for name, n in counters.items() if name.startswith(prefix) and n}
