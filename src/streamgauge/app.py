@@ -53,10 +53,14 @@ def report(
     """
     from streamgauge.declare import load
 
-    loaded = load(_several(pack), _several(declarations), config, parameters, where)
+    packs, named = _several(pack), _several(declarations)
+    loaded = load(packs, named, config, parameters, where)
+    if not (loaded.statistics or packs or named):
+        loaded = default_declarations(where, loaded.configuration)
     if wanted := _several(statistic):
         loaded = chosen(loaded, wanted)
-    return run_report([str(f) for f in _several(files)], loaded, ReportOptions(**options), stdin)
+    settings = ReportOptions(**{**_configured(loaded), **options})
+    return run_report([str(f) for f in _several(files)], loaded, settings, stdin)
 
 
 def chosen(loaded: Declarations, names: Sequence[str]) -> Declarations:
@@ -72,10 +76,9 @@ def _several(value: Any) -> list[Any]:
     return [value] if isinstance(value, str | Path) else list(value)
 
 
-def default_declarations(where: str = "") -> Declarations:
+def default_declarations(where: str = "", configuration: Mapping[str, Any] | None = None) -> Declarations:
     """What a report shows where nothing is declared: how many events of each topic there are."""
     from streamgauge.bound import bind
-    from streamgauge.bound import BoundStatistic
     from streamgauge.declare import Declarations
     from streamgauge.measures import measure_from
     from streamgauge.statistic import StatisticSpec
@@ -88,7 +91,7 @@ def default_declarations(where: str = "") -> Declarations:
         measures={"count": measure_from("count()", "measure 'count'")},
         help="Events by topic.",
     )
-    return Declarations({spec.name: bind(spec, {}, where)}, {}, {})
+    return Declarations({spec.name: bind(spec, {}, where)}, {}, {}, configuration or {})
 
 
 def narrowed(loaded: Declarations, wanted: Sequence[tuple[BoundStatistic, str]], where: str = "") -> Declarations:
@@ -117,10 +120,6 @@ def size_of(text: str, what: str) -> int:
     return int(found.group(1)) * SIZES[found.group(2)]
 
 
-REPORT_SETTINGS = ("input", "time", "time_unit", "topic", "id", "zone", "lateness", "max_line", "store", "workers")
-"""What the table ``[report]`` of streamgauge.toml may hold; the command line goes first."""
-
-
 class Given(NamedTuple):
     """How inputs are read, as the command line says it; empty texts where it says nothing."""
 
@@ -137,23 +136,19 @@ class Given(NamedTuple):
     workers: int = 0
 
 
-DEFAULTS = Given(zone="UTC", max_line="16MB", workers=2)
-
-
 def options_of(loaded: Declarations, given: Given) -> ReportOptions:
     """The options of a run: what was given, else what the configuration says, else the defaults."""
-    configured = dict(loaded.configuration.get("report", {}))
-    for name, value in configured.items():
-        if name not in REPORT_SETTINGS:
-            hint = nearest(name, REPORT_SETTINGS) or f"known: {', '.join(REPORT_SETTINGS)}"
-            raise UsageError(f"[report]: unknown setting {name!r}; {hint}")
-        if type(value) is not (int if name == "workers" else str):
-            expected = "a number" if name == "workers" else "a text"
-            raise UsageError(f"[report]: {name} is {value!r}, expected {expected}")
-    if "input" in configured:
-        configured["form"] = configured.pop("input")
-    values = {
-        name: value or configured.get(name) or DEFAULTS._asdict()[name] for name, value in given._asdict().items()
-    }
-    values["max_line"] = size_of(values["max_line"], "--max-line")
-    return ReportOptions(**{**values, "form": values["form"] or None, "store": values["store"] or None})
+    said = {name: value for name, value in given._asdict().items() if value}
+    if "max_line" in said:
+        said["max_line"] = size_of(given.max_line, "--max-line")
+    return ReportOptions(**{**_configured(loaded), **said})
+
+
+def _configured(loaded: Declarations) -> dict[str, Any]:
+    """The options that ``[report]`` of the configuration sets; load has checked them, but for the size."""
+    values = {n: v for n, v in loaded.configuration.get("report", {}).items() if v}
+    if "input" in values:
+        values["form"] = values.pop("input")
+    if "max_line" in values:
+        values["max_line"] = size_of(values["max_line"], "[report]: max_line")
+    return values

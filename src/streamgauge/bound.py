@@ -16,6 +16,7 @@ from typing import Any
 from streamgauge.aggregates.base import Aggregate, Argument, Kind, Measure, Primitive, Ratio, Term
 from streamgauge.errors import DeclarationError, Mistake, nearest
 from streamgauge.expression import Expression, SqlType, TimeUnit, parse
+from streamgauge.expression.normal import quoted_column
 from streamgauge.shape import DEFAULT_SCALE, ENVELOPE, Producer, Shape, check_topic
 from streamgauge.statistic import StatisticSpec, shown
 from streamgauge.windows import Length, Windows, check_zone, parse_duration_ms, parse_length
@@ -36,19 +37,33 @@ class BoundProducer:
     fields: Mapping[str, Expression]
 
 
+def _only_time(producer: BoundProducer) -> BoundProducer:
+    # Without an id: what is not counted must not be taken for the first of two that are the same.
+    return replace(producer, id=None, fields={})
+
+
 @dataclass(frozen=True, slots=True)
 class BoundShape:
-    """A shape with its active producers, in the order in which they are tried."""
+    """A shape with its producers, in the order in which they are tried.
+
+    The first ``active`` of them fill it. The others (of another family) only say when and what an event is: it is
+    stored, and not counted.
+    """
 
     shape: Shape
     producers: tuple[BoundProducer, ...]
+    active: int
+
+    def only_times(self) -> BoundShape:
+        """The same shape for a run in which nobody counts it."""
+        return BoundShape(self.shape, tuple(_only_time(p) for p in self.producers), 0)
 
     def definition(self, fields: Sequence[str]) -> Any:
         """What these fields compute, as JSON, for a version's hash."""
         return [
             [p.topic, _normal(p.when), _normal(p.time), p.time_unit, _normal(p.id)]
             + [[f, _normal(p.fields.get(f)), self.shape.fields[f].type, self.shape.fields[f].scale] for f in fields]
-            for p in self.producers
+            for p in self.producers[: self.active]
         ]
 
 
@@ -145,8 +160,9 @@ def bind_shape(shape: Shape) -> BoundShape:
     producers = [_bind_producer(shape, p, collect) for p in shape.producers]
     collect.finish()
     active = {id(p) for p in shape.active()}
-    kept = tuple(b for p, b in zip(shape.producers, producers, strict=True) if id(p) in active)
-    return BoundShape(shape, kept)
+    kept = [b for p, b in zip(shape.producers, producers, strict=True) if id(p) in active]
+    others = [_only_time(b) for p, b in zip(shape.producers, producers, strict=True) if id(p) not in active]
+    return BoundShape(shape, (*kept, *others), len(kept))
 
 
 def _bind_producer(shape: Shape, producer: Producer, collect: _Collector) -> BoundProducer:
@@ -268,13 +284,15 @@ class _Binder:
     def __init__(self, spec: StatisticSpec, shape: BoundShape | None, collect: _Collector) -> None:
         self.spec, self.shape, self.collect = spec, shape, collect
         self.columns = dict(ENVELOPE) if shape is None else shape.shape.columns()
-        same = ("time", shape.shape.time_field) if shape is not None else ("time",)
-        self.time = "" if spec.time in same else spec.time
+        same = shape is not None and spec.time == shape.shape.time_field
+        self.time = "" if same else spec.time
 
     def expression(self, part: str, text: str, where: str, expect: SqlType | None = None) -> Expression | None:
         if not text:
             return None
         what = f"{self.spec.what}: {part}"
+        # A field alone needs no quotes, also if it is a word of the language, as end is.
+        text = quoted_column(text) if text in self.columns else text
         parsed: Expression | None = self.collect.attempt(
             parse, text, columns=self.columns, what=what, where=where, expect=expect
         )
@@ -325,7 +343,8 @@ class _Binder:
         return tuple(found), tuple(primitives)
 
     def aggregate(self, name: str, measure: Aggregate) -> tuple[tuple[int, ...], list[BoundPrimitive]]:
-        part, where = self.part(name, measure), self.spec.place("measures", name)
+        owner = self.owner(name)
+        part, where = f"measure {owner!r}", self.spec.place("measures", owner)
         parsed = {a: self.argument(part, a, where) for a in measure.arguments()}
         scales = {a: self.scale_of(e) for a, e in parsed.items()}
         bound = []
@@ -336,9 +355,12 @@ class _Binder:
             bound.append(BoundPrimitive(p, argument, self.condition(part, p.where, where), scale, edges))
         return tuple(scales[a] for a in measure.arguments()), bound
 
-    def part(self, name: str, measure: Measure) -> str:
-        """How errors name a measure; one without a name of its own by what it says."""
-        return f"measure {name!r}" if name in shown(self.spec.measures) else f"measure {measure.formula()!r}"
+    def owner(self, name: str) -> str:
+        """The name by which an author knows a measure: for one without a name, that of the ratio over it."""
+        if name in shown(self.spec.measures):
+            return name
+        ratios = ((n, m) for n, m in self.spec.measures.items() if isinstance(m, Ratio))
+        return next(n for n, ratio in ratios if name in (ratio.numerator, ratio.denominator))
 
     def argument(self, part: str, argument: Argument, where: str) -> Expression | None:
         parsed = self.expression(part, argument.sql, where)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,10 +41,6 @@ def main() -> None:
     """Run the command line; what was given wrongly ends with a sentence and exit code 2."""
     try:
         app()
-    except BrokenPipeError:
-        # The reader of our output has seen enough (| head): that is no error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except DeclarationError as e:
         for mistake in e.mistakes:
             print(f"error: {mistake}", file=sys.stderr)
@@ -54,6 +51,21 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _to_a_pipe(command: Callable[..., None]) -> Callable[..., None]:
+    """The same command, for which it is no error when the reader of its output has seen enough (``| head``)."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+
+    return run
 
 
 def _version(value: bool) -> None:
@@ -74,6 +86,7 @@ def _root(
 
 
 @app.command()
+@_to_a_pipe
 def report(
     files: Annotated[list[str], typer.Argument(help="Files or globs of events, or - for standard input.")],
     pack: PackOption = None,
@@ -131,19 +144,22 @@ def report(
 
 
 @app.command()
+@_to_a_pipe
 def check(
     files: Annotated[list[str], typer.Argument(help="TOML or Python files, or folders of them.")],
     pack: PackOption = None,
+    config: ConfigOption = "",
     parameters: SetOption = None,
     format_: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
 ) -> None:
     """Find every mistake in declarations, with its place and a hint."""
     from streamgauge.explain import check_files
 
-    raise typer.Exit(check_files(files, pack or [], _parameters(parameters), format_))
+    raise typer.Exit(check_files(files, pack or [], _config(config), _parameters(parameters), format_))
 
 
 @app.command()
+@_to_a_pipe
 def explain(
     statistic: Annotated[str, typer.Argument(help="A statistic; without one, what the packs have is listed.")] = "",
     pack: PackOption = None,
@@ -163,6 +179,7 @@ def explain(
 
 
 @app.command()
+@_to_a_pipe
 def init(
     pack: Annotated[str, typer.Argument(help="A pack: voip or fedora.")],
     output: Annotated[str, typer.Option("--output", "-o", help="The file to write.")] = CONFIG,
@@ -195,15 +212,21 @@ def _load(
     from streamgauge import app as program
     from streamgauge.declare import load
 
-    if config and not os.path.exists(config):
-        raise UsageError(f"--config {config}: no such file")
-    found = config or (CONFIG if os.path.exists(CONFIG) else None)
-    loaded = load(pack or [], declarations or [], found, _parameters(parameters), where)
+    loaded = load(pack or [], declarations or [], _config(config), _parameters(parameters), where)
     if loaded.statistics:
         return loaded
     if default and not declarations and not pack:
-        return program.default_declarations(where)
+        return program.default_declarations(where, loaded.configuration)
+    if not default and (loaded.shapes or loaded.packs):
+        return loaded
     raise UsageError("no statistic is declared; name a --pack or --declarations")
+
+
+def _config(given: str) -> str | None:
+    """The configuration: the one that was named, else ./streamgauge.toml if there is one."""
+    if given and not os.path.exists(given):
+        raise UsageError(f"--config {given}: no such file")
+    return given or (CONFIG if os.path.exists(CONFIG) else None)
 
 
 def _parameters(given: Sequence[str] | None) -> dict[str, Any]:
@@ -217,7 +240,7 @@ def _parameters(given: Sequence[str] | None) -> dict[str, Any]:
             raise UsageError(f"--set {text!r}: write name=value, e.g. --set min_calls=50")
         try:
             result[name.strip()] = tomllib.loads(f"v = {value}")["v"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             result[name.strip()] = value
     return result
 

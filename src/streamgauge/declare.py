@@ -14,6 +14,7 @@ from streamgauge import forms
 from streamgauge import packs as shipped
 from streamgauge.bound import BoundShape, BoundStatistic, bind, bind_shape
 from streamgauge.errors import DeclarationError, Mistake, nearest
+from streamgauge.expression import TimeUnit, parse
 from streamgauge.forms import Form, wrong
 from streamgauge.parameter import Parameter, Substitution, parameter_from
 from streamgauge.shape import Shape
@@ -21,6 +22,7 @@ from streamgauge.statistic import Statistic, StatisticSpec, collected
 from streamgauge.tomlfile import TomlFile
 from streamgauge.tomlshape import merged, shape_from, shape_mistakes
 from streamgauge.tomlstatistic import statistic_from
+from streamgauge.windows import check_zone, parse_duration_ms
 
 CONFIGURATION = ("packs", "report")
 """Top-level tables of streamgauge.toml that are no declarations."""
@@ -29,6 +31,20 @@ DECLARATIONS = ("pack", "shape", "statistic")
 
 SUFFIXES = (".toml", ".py")
 """What a folder of declarations is read for."""
+
+REPORT: Mapping[str, Form] = {
+    "input": forms.one_of(("ndjson", "json", "csv", "parquet")),
+    "time": forms.text("an SQL expression"),
+    "time_unit": forms.one_of(tuple(TimeUnit)),
+    "topic": forms.text("an SQL expression"),
+    "id": forms.text("an SQL expression"),
+    "zone": forms.text('a time zone, e.g. "Europe/Paris"'),
+    "lateness": forms.text('a duration, e.g. "30s"'),
+    "max_line": forms.text('a size, e.g. "16MB"'),
+    "store": forms.text("the name or URL of a store"),
+    "workers": forms.whole("a number of threads, 1 to 64", 1, 64),
+}
+"""What ``[report]`` of a configuration may hold: how inputs are read."""
 
 PACK: Mapping[str, Form] = {"help": forms.text(), "parameters": forms.table("a table of parameters")}
 """What ``[pack.NAME]`` of a pack's own file may hold."""
@@ -155,7 +171,12 @@ class _Loader:
             wanted = []
         self._unknown_tables(toml, (*CONFIGURATION, *DECLARATIONS))
         self._declarations(toml, {})
-        return {"packs": wanted, "report": self.table(toml, "report")}
+        report, place = self.table(toml, "report"), toml.places("report")
+        found = list(forms.mistakes(report, REPORT, "[report]", place))
+        self.mistakes += found
+        for name, value in report.items() if not found else ():
+            self.attempt(_check_report, name, value, f"[report]: {name}", place(name))
+        return {"packs": wanted, "report": report}
 
     def file(self, path: Path) -> None:
         if path.suffix == ".py":
@@ -185,7 +206,18 @@ class _Loader:
             return
         toml: TomlFile | None = self.attempt(TomlFile.parse, shipped.text(name), f"pack {name}")
         if toml is not None:
+            self._set_apart(toml, name)
             self._declarations(toml, self._pack(toml, name))
+
+    def _set_apart(self, toml: TomlFile, pack: str) -> None:
+        """Put the packs' names before the names of statistics that two packs have, such as ``volume``."""
+        for name in [n for n in toml.table("statistic") if n in self.specs]:
+            other = self.specs[name].origin.removeprefix("pack ").partition(":")[0]
+            if other not in self.packs:
+                continue  # an operator's own: that is a mistake, and said
+            first = self.specs.pop(name)
+            self.specs[f"{other}_{name}"] = replace(first, name=f"{other}_{name}")
+            toml.rename(("statistic", name), f"{pack}_{name}")
 
     def _unknown_tables(self, toml: TomlFile, known: Sequence[str]) -> None:
         for name in toml.data:
@@ -228,12 +260,10 @@ class _Loader:
                 self.mistakes.append(Mistake(what, f"unknown parameter {name!r}", where, hint=hint))
         values = {name: parameter.default for name, parameter in parameters.items()}
         for name, parameter in parameters.items():
-            if name in configured:
-                self.attempt(parameter.check, configured[name], what, place(name))
-                values[name] = configured[name]
-            if name in given:
-                self.attempt(parameter.check, given[name], what, "")
-                values[name] = given[name]
+            for told, where in ((configured, place(name)), (given, "")):
+                # What is refused leaves the default, so that its use makes no second mistake.
+                if name in told and self.attempt(parameter.check, told[name], what, where) is not None:
+                    values[name] = told[name]
         return values
 
     def _declarations(self, toml: TomlFile, parameters: Mapping[str, tuple[Parameter, Any]]) -> None:
@@ -304,6 +334,16 @@ class _Loader:
         if self.mistakes:
             raise DeclarationError(dict.fromkeys(self.mistakes))
         return Declarations(statistics, shapes, self.packs, configuration)
+
+
+def _check_report(name: str, value: Any, what: str, place: str) -> None:
+    """Refuse a setting of ``[report]`` that has the right form, and no meaning. Raises DeclarationError."""
+    if name in ("time", "topic", "id") and value:
+        parse(value, columns={}, what=what, where=place)
+    elif name == "zone":
+        check_zone(value, what, place)
+    elif name == "lateness":
+        parse_duration_ms(value, what, place)
 
 
 def _python_mistakes(path: Path, error: BaseException) -> list[Mistake]:

@@ -40,6 +40,7 @@ class RefusedLine:
     """A line that the reader itself refused, before any engine saw it (over ``max_line``, a broken CSV record).
 
     ``record`` is its place among the block's records, counted from 0, so that it has a position like any other.
+    ``detail`` and ``column`` as in DeadLetter.
     """
 
     record: int
@@ -48,6 +49,8 @@ class RefusedLine:
     reason: str
     data: bytes
     length: int
+    detail: str = ""
+    column: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,41 +3,73 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from streamgauge import packs as shipped
 from streamgauge.bound import BoundStatistic
-from streamgauge.declare import CONFIGURATION, Declarations, Pack, load
+from streamgauge.declare import CONFIGURATION, PACK, Declarations, Pack, load
 from streamgauge.errors import DeclarationError, Mistake, UsageError, nearest
+from streamgauge.parameter import Parameter
 from streamgauge.statistic import shown
+from streamgauge.tomlfile import TomlFile
+
+WIDTH = 120
+_LONG_LIST = 12
 
 
 def explain_all(loaded: Declarations) -> Iterator[str]:
     """Packs with their parameters, shapes with their fields and producers, and the statistics."""
     for pack in loaded.packs.values():
-        yield f"pack {pack.name}: {pack.help}"
-        yield from (f"  {line}" for line in _parameters(pack))
-    for shape in loaded.shapes.values():
-        yield f"shape {shape.shape.name}: {shape.shape.help}"
-        for name, field in shape.shape.fields.items():
+        yield from _wrapped(f"pack {pack.name}", pack.help)
+        for name, parameter in pack.parameters.items():
+            yield from _wrapped(f"  {name} = {_value(pack.values[name])}", _parameter(pack, name, parameter))
+    for bound in loaded.shapes.values():
+        shape = bound.shape
+        yield from _wrapped(f"shape {shape.name}", shape.help)
+        width = max(len(name) for name in shape.fields)
+        for name, field in shape.fields.items():
             unit = f" [{field.unit}]" if field.unit else ""
-            yield f"  {name} {field.type.value}{unit}{': ' + field.help if field.help else ''}"
-        for producer in shape.producers:
-            yield f"  filled by {producer.name}" + (f" where {producer.when.text}" if producer.when else "")
+            yield from _wrapped(f"  {name:{width}}  {field.type.value}{unit}", field.help)
+        for producer in bound.producers[: bound.active]:
+            tests = [f"topic is {producer.topic}"] if producer.topic else []
+            tests += [_one_line(producer.when.text)] if producer.when else []
+            yield from _wrapped(f"  filled by {producer.name}", "where " + " and ".join(tests) if tests else "always")
     for statistic in loaded.statistics.values():
-        keys = ", ".join(name for name, _ in statistic.by) or "all events"
+        keys = ", ".join(name for name, _ in statistic.by)
         every = ", ".join(length.text for length in statistic.lengths)
-        yield f"statistic {statistic.name} by {keys} every {every}: {statistic.spec.help}"
+        by = f" by {keys}" if keys else ""
+        yield from _wrapped(f"statistic {statistic.name}{by} every {every}", statistic.spec.help)
 
 
-def _parameters(pack: Pack) -> Iterator[str]:
-    for name, parameter in pack.parameters.items():
-        value = pack.values[name]
-        told = "" if value == parameter.default else f" (default {parameter.default!r})"
-        choices = f", one of {' '.join(parameter.choices)}" if parameter.choices else ""
-        yield f"{name} = {value!r}{told}: {parameter.type}{choices}. {parameter.help}"
+def _parameter(pack: Pack, name: str, parameter: Parameter) -> str:
+    value = pack.values[name]
+    told = "" if value == parameter.default else f" (default {_value(parameter.default)})"
+    kind = f"one of {', '.join(parameter.choices)}" if parameter.choices else parameter.type
+    return f"{kind}{told}; {parameter.help}"
+
+
+def _value(value: Any) -> str:
+    """A value as TOML has it; of a long list the beginning, and how long it is."""
+    if isinstance(value, list) and len(value) > _LONG_LIST:
+        return f"[{', '.join(_toml(v) for v in value[:_LONG_LIST])}, ...] ({len(value)} in all)"
+    return _toml(value)
+
+
+def _wrapped(head: str, text: str) -> Iterator[str]:
+    """``head: text`` in lines of at most WIDTH characters, the later ones indented."""
+    indent = " " * (len(head) - len(head.lstrip()) + 6)
+    line = f"{head}: {text}" if text else head
+    yield from textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _one_line(expression: str) -> str:
+    """An expression without the line breaks and indents of its author."""
+    text = re.sub(r"\s*\n\s*", " ", expression.strip())
+    return text.replace("( ", "(").replace(" )", ")")
 
 
 def explain_statistic(loaded: Declarations, name: str, sql: bool = True) -> Iterator[str]:
@@ -47,30 +79,31 @@ def explain_statistic(loaded: Declarations, name: str, sql: bool = True) -> Iter
         raise UsageError(f"unknown statistic {name!r}; {hint}")
     statistic = loaded.statistics[name]
     yield f"statistic {name}, version {statistic.version}"
-    yield f"  {statistic.spec.help}"
+    if statistic.spec.help:
+        yield from _wrapped(f"  {statistic.spec.help}", "")
     yield from _counts(statistic)
     yield from _fields(statistic)
     yield "measures"
     for key, measure in shown(statistic.spec.measures).items():
-        yield f"  {key} = {_spelled(measure.formula(), statistic)}"
-        yield f"      {measure.help}"
+        yield from _wrapped(f"  {key} = {_spelled(measure.formula(), statistic)}", "")
+        yield from _wrapped(f"      {measure.help}", "")
     if sql:
         yield "SQL (DuckDB), over the table e of decoded events"
         for statement in _sql(loaded, statistic):
-            yield f"  {statement}"
+            yield from pretty(statement + ";")
 
 
 def _counts(statistic: BoundStatistic) -> Iterator[str]:
     spec = statistic.spec
-    yield f"  counts {'the shape ' + spec.of if spec.of else 'topics ' + spec.topic}" + (
-        f" where {spec.where}" if spec.where else ""
-    )
+    counted = f"the shape {spec.of}" if spec.of else "all topics" if spec.topic == "*" else f"topics {spec.topic}"
+    where = f" where {_one_line(statistic.where.text)}" if statistic.where else ""
+    yield from _wrapped(f"  counts {counted}{where}", "")
     yield f"  every {', '.join(length.text for length in statistic.lengths)}, zone {spec.zone}"
     chosen = f"the field {statistic.time}" if statistic.time else "the event's time"
     delay = f", final {spec.delay} later" if statistic.delay_ms else ""
     yield f"  the window is chosen by {chosen}{delay}"
     for name, expression in statistic.by:
-        yield f"  key {name} = {expression.text}"
+        yield from _wrapped(f"  key {name} = {_one_line(expression.text)}", "")
     for every, text in spec.keep.items():
         yield f"  windows of {every} are kept {text}"
 
@@ -84,18 +117,77 @@ def _fields(statistic: BoundStatistic) -> Iterator[str]:
     for name, field in shape.shape.fields.items():
         if name not in used:
             continue
-        yield f"  {name} {field.type.value}{' [' + field.unit + ']' if field.unit else ''}"
-        for producer in shape.producers:
+        yield from _wrapped(f"  {name} {field.type.value}{' [' + field.unit + ']' if field.unit else ''}", field.help)
+        for producer in shape.producers[: shape.active]:
             if name in producer.fields:
-                yield f"      {producer.name}: {producer.fields[name].text}"
+                yield from _wrapped(f"      {producer.name}", _one_line(producer.fields[name].text))
 
 
 def _spelled(formula: str, statistic: BoundStatistic) -> str:
-    """A formula with the hidden operands of a ratio written out."""
-    for name, measure in statistic.spec.measures.items():
-        if name.startswith("_"):
-            formula = formula.replace(name, measure.formula())
-    return formula
+    """A formula in one line, with the operands that have no name written out."""
+    hidden = {n: m for n, m in statistic.spec.measures.items() if n not in shown(statistic.spec.measures)}
+    spelled = re.sub(r"\b_\d+\b", lambda m: hidden[m[0]].formula() if m[0] in hidden else m[0], formula)
+    return _one_line(spelled)
+
+
+_MARK = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\(SELECT\b|[(),]|\s(?=(?:FROM|WHERE|GROUP BY|ORDER BY)\b)""", re.IGNORECASE
+)
+
+
+def pretty(statement: str) -> Iterator[str]:
+    """The same SQL, broken before its clauses and indented by the depth of its sub-queries.
+
+    >>> for line in pretty("SELECT a, 'x FROM y' FROM (SELECT b FROM t) WHERE (b = 1)"): print(line)
+      SELECT a, 'x FROM y'
+      FROM (
+          SELECT b
+          FROM t
+      )
+      WHERE (b = 1)
+    """
+    opened: list[bool] = []  # for every parenthesis that is open, whether a sub-query is in it
+    items, line, end = list[str](), "", 0
+    for mark in _MARK.finditer(statement):
+        line, end, token = line + statement[end : mark.start()], mark.end(), mark[0]
+        in_query = not opened or opened[-1]
+        if token.isspace() and in_query:
+            yield from _clause([*items, line], opened)
+            items, line = [], ""
+        elif token == "," and in_query:
+            items, line = [*items, line + ","], ""
+        elif len(token) > 1 and token[0] == "(":
+            yield from _clause([*items, line + "("], opened)
+            items, line = [], "SELECT"
+            opened.append(True)
+        elif token == ")" and opened and opened[-1]:
+            yield from _clause([*items, line], opened)
+            items, line = [], ")"
+            opened.pop()
+        else:
+            line += token
+            if token == "(":
+                opened.append(False)
+            elif token == ")" and opened:
+                opened.pop()
+    yield from _clause([*items, line + statement[end:]], opened)
+
+
+def _clause(items: Sequence[str], opened: Sequence[bool]) -> Iterator[str]:
+    """One clause: in a line if it fits, else a line or more for every item of its list."""
+    indent = "  " + "    " * sum(opened)
+    text = "".join(items).strip()
+    lines = [text] if len(indent + text) <= WIDTH else [item.strip() for item in items]
+    for number, line in enumerate(lines):
+        first = indent + ("    " if number else "")
+        yield from textwrap.wrap(
+            line,
+            WIDTH,
+            initial_indent=first,
+            subsequent_indent=first + "    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
 
 
 def _sql(loaded: Declarations, statistic: BoundStatistic) -> Iterator[str]:
@@ -117,49 +209,61 @@ def _sql(loaded: Declarations, statistic: BoundStatistic) -> Iterator[str]:
                 yield statements.sub_keyed(n, ())
 
 
-def check_files(files: Sequence[str], packs: Sequence[str], parameters: Mapping[str, Any], form: str) -> int:
-    """Load everything named, print every mistake or what is there. Returns the exit code."""
+def check_files(
+    files: Sequence[str], packs: Sequence[str], config: str | None, parameters: Mapping[str, Any], form: str
+) -> int:
+    """Load everything named, print every mistake or what is there. Returns the exit code.
+
+    ``config`` is the configuration that goes with the files, unless one of them is a configuration itself.
+    """
     if form not in ("text", "json"):
         raise UsageError(f"--format {form!r}: is text or json")
-    configs = [f for f in files if _is_configuration(f)]
+    configs: list[str | None] = [f for f in files if _is_configuration(f)]
     rest = [f for f in files if f not in configs]
     mistakes: dict[Mistake, None] = {}
-    found: dict[str, None] = {}
-    choices: list[str | None] = [*configs] or [None]
-    for config in choices:
+    found: dict[str, list[str]] = {}
+    for each in configs or [config]:
         try:
-            loaded = load(packs, rest, config, parameters)
-            found.update(dict.fromkeys([*loaded.statistics, *loaded.shapes]))
+            loaded = load(packs, rest, each, parameters)
         except DeclarationError as e:
             mistakes.update(dict.fromkeys(e.mistakes))
+        else:
+            found = {"statistics": [*loaded.statistics], "shapes": [*loaded.shapes], "packs": [*loaded.packs]}
     if form == "json":
         fields = ("where", "what", "got", "problem", "hint")
-        print(json.dumps([{f: getattr(m, f) for f in fields} for m in mistakes], indent=1))
+        print(json.dumps([{f: getattr(m, f) for f in fields} for m in mistakes], indent=1, ensure_ascii=False))
     else:
-        for mistake in mistakes:
-            print(mistake)
-        print(f"{len(mistakes)} mistakes" if mistakes else f"ok: {', '.join(found) or 'nothing is declared'}")
+        for line in mistakes or _summary(found):
+            print(line)
+        if mistakes:
+            print(f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}")
     return 2 if mistakes else 0
+
+
+def _summary(found: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    named = [f"{kind} {', '.join(names)}" for kind, names in found.items() if names]
+    yield from _wrapped("ok", "; ".join(named) or "nothing is declared")
 
 
 def _is_configuration(name: str) -> bool:
     """Whether a TOML file is a configuration (it has such a table, or gives values to a pack)."""
-    import tomllib
-
     path = Path(name)
     if path.suffix != ".toml" or not path.is_file():
         return False
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError):
+        data = TomlFile.read(path).data
+    except DeclarationError:
         return False  # loading it says what is wrong
     values = data.get("pack", {})
-    given = isinstance(values, dict) and any(isinstance(v, dict) and "parameters" not in v for v in values.values())
+    given = isinstance(values, dict) and any(
+        isinstance(v, dict) and not PACK.keys() & v.keys() for v in values.values()
+    )
     return given or any(table in data for table in CONFIGURATION)
 
 
 _STARTER = """\
-# streamgauge.toml: read from the current folder, or named with -c. Every line that is commented out is a default.
+# streamgauge.toml: read from the current folder, or named with -c.
+# A line that begins with # and no blank is a setting: take the # away to use it.
 
 packs = ["{pack}"]
 
@@ -169,29 +273,42 @@ packs = ["{pack}"]
 
 # How inputs are read; the command line goes first.
 [report]
-# input = "ndjson"          # ndjson, json, csv or parquet; else told from the content
-# time = "body.end"         # where an event's time is; else the pack says it, or body.time, body.timestamp
-# time_unit = "ms"          # s, ms, us, ns or iso; else told from each file's first block
-# zone = "UTC"              # of ISO times that have none
-# lateness = "10m"          # how far behind its newest event a file is believed complete; else unlimited
-# max_line = "16MB"
-# store = "streamgauge.db"  # keep results, and go on from there in the next run
 
-# A statistic of your own. Fields: streamgauge explain --pack {pack}
-# [statistic.by_hour]
-# of = "{shape}"
-# every = ["1h"]
-# by = {{ {key} = "{key}" }}
-# [statistic.by_hour.measures]
-# events_seen = "count()"
+# ndjson, json, csv or parquet; else told from the content
+#input = "ndjson"
+
+# where an event's time is; else the pack says it, or body.time, body.timestamp
+#time = "body.end"
+
+# s, ms, us, ns or iso; else told from each file's first block
+#time_unit = "ms"
+
+# of ISO times that have none
+#zone = "UTC"
+
+# how far behind its newest event a file is believed complete; else unlimited
+#lateness = "10m"
+
+# a longer line is a dead letter
+#max_line = "16MB"
+
+# keep results, and go on from there in the next run
+#store = "streamgauge.db"
+
+# A statistic of your own. Its fields: streamgauge explain --pack {pack}
+#[statistic.by_hour]
+#of = "{shape}"
+#every = ["1h"]
+#by = ["{key}"]
+#measures = {{ events_seen = "count()" }}
 
 # A producer of your own, tried before those of the pack.
-# [shape.{shape}.producer.mine]
-# when = "body.kind = 'mine'"
-# time = "body.end::BIGINT"
-# time_unit = "ms"
-# id = "body.uuid"
-# fields = {{ {key} = "body.{key}" }}
+#[shape.{shape}.producer.mine]
+#when = "body.kind = 'mine'"
+#time = "body.end"
+#time_unit = "ms"
+#id = "body.uuid"
+#fields = {{ {key} = "body.{key}" }}
 """
 
 
@@ -202,16 +319,26 @@ def starter(pack: str) -> str:
         raise UsageError(f"unknown pack {pack!r}; {hint}")
     loaded = load([pack])
     described = loaded.packs[pack]
-    lines = [
-        f"# {name} = {_toml(parameter.default)}    # {parameter.help}"
-        for name, parameter in described.parameters.items()
-    ]
+    lines = [line for p in described.parameters.values() for line in _commented(p)]
     shape = next(iter(loaded.shapes.values()))
     key = next(name for s in loaded.statistics.values() for name, _ in s.by)
     return _STARTER.format(pack=pack, help=described.help, parameters="\n".join(lines), shape=shape.shape.name, key=key)
 
 
+def _commented(parameter: Parameter) -> Iterator[str]:
+    choices = f" ({', '.join(parameter.choices)})" if parameter.choices else ""
+    yield ""
+    yield from textwrap.wrap(parameter.help + choices, WIDTH, initial_indent="# ", subsequent_indent="# ")
+    setting = f"{parameter.name} = {_toml(parameter.default)}"
+    yield from textwrap.wrap(
+        setting,
+        WIDTH,
+        initial_indent="#",
+        subsequent_indent="#    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + " }"
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False)

@@ -18,10 +18,14 @@ _SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a setting's value must be: ``expected`` completes "expected ...", ``fits`` decides."""
+    """What a setting's value must be: ``expected`` completes "expected ...", ``fits`` decides.
+
+    ``words`` are the only ones that it may be, if there are such.
+    """
 
     expected: str
     fits: Callable[[Any], bool]
+    words: tuple[str, ...] = ()
 
 
 def text(expected: str = "a text") -> Form:
@@ -49,9 +53,9 @@ def whole(expected: str, least: int, most: int = MAX_INTEGER) -> Form:
     return Form(expected, lambda v: is_integer(v) and least <= v <= most)
 
 
-def one_of(words: Mapping[str, Any] | tuple[str, ...]) -> Form:
+def one_of(words: tuple[str, ...]) -> Form:
     """One of some words."""
-    return Form(f"one of {', '.join(words)}", lambda v: is_text(v) and v in words)
+    return Form(f"one of {', '.join(words)}", lambda v: is_text(v) and v in words, words)
 
 
 FLAG = Form("true or false", lambda v: isinstance(v, bool))
@@ -114,7 +118,7 @@ def mistakes(
     for name, value in values.items():
         if name in forms:
             if not forms[name].fits(value):
-                hint = nearest(value, forms[name].expected.split()) if is_text(value) else ""
+                hint = nearest(value, forms[name].words) if is_text(value) else ""
                 yield wrong(f"{what}: {name}", value, forms[name].expected, place(name), hint)
         elif name not in also:
             known = [*forms, *also]

@@ -15,6 +15,21 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 _CALL = re.compile(r"\s*([a-z_]+)\s*\(", re.IGNORECASE)
 
 
+_ELSEWHERE = {
+    "median": "quantiles(x, 0.5)",
+    "percentile": "quantiles(x, 0.95)",
+    "quantile": "quantiles(x, 0.95)",
+    "avg": "mean(x)",
+    "average": "mean(x)",
+    "count_distinct": "distinct(x)",
+    "unique": "distinct(x)",
+    "last": "latest(x)",
+    "ratio": "proportion(a, b)",
+    "percent": "proportion(a, b)",
+}
+"""What others call our aggregates."""
+
+
 def measure_from(text: str, what: str, where: str = "") -> Measure:
     """Build a measure from its text. Operands of a ratio are names of measures, or measures themselves.
 
@@ -24,7 +39,8 @@ def measure_from(text: str, what: str, where: str = "") -> Measure:
     call = parse_call(text, what=what, where=where)
     kind = REGISTRY.get(call.name)
     if kind is None:
-        hint = nearest(call.name, REGISTRY) or f"known: {', '.join(sorted(REGISTRY))}"
+        hint = f"write {_ELSEWHERE[call.name]}" if call.name in _ELSEWHERE else nearest(call.name, REGISTRY)
+        hint = hint or f"known: {', '.join(sorted(REGISTRY))}"
         raise DeclarationError(Mistake(what, f"unknown aggregate {call.name!r}", where, got=text, hint=hint))
     ratio = issubclass(kind, Ratio)
     arguments = [_argument(a, ratio, what, where) for a in call.args]

@@ -14,9 +14,9 @@ from streamgauge.engines.base import Computed, Engine, Facts
 from streamgauge.event import DeadLetter
 from streamgauge.merge import Merger
 from streamgauge.settle import Settled, Settler
-from streamgauge.slices import Cut, LaneInput, Slicer
+from streamgauge.slices import Cut, Slicer
 from streamgauge.store.base import Commit, IdChunk, LaneState, Store, TallyKey, Version
-from streamgauge.store.cells import CellCache
+from streamgauge.store.cells import DEFAULT_LIMIT, CellCache
 
 COMMIT_BYTES = 128 * 2**20
 COMMIT_CELLS = 200_000
@@ -69,14 +69,16 @@ class Pipeline:
         book: Mapping[str, Any],
         commit_bytes: int = COMMIT_BYTES,
         step: Step = no_step,
+        cache_cells: int = DEFAULT_LIMIT,
     ) -> None:
         self.reader, self.statistics, self.engine, self.store, self.settler = reader, statistics, engine, store, settler
         self.commit_bytes, self.step, self.book = commit_bytes, step, dict(book)
-        self.cache = CellCache(store)
+        self.cache = CellCache(store, limit=cache_cells)
         self.merger = Merger(statistics, self.cache)
         self.progress = Progress()
         self._lanes = dict(lanes)
-        self._pending = _Pending()
+        # The first commit writes every lane, so that a run that was stopped finds the numbers of all of them again.
+        self._pending = _Pending(lanes=dict(lanes))
         self._workers = [ThreadPoolExecutor(1, f"decode-{n}") for n in range(engine.workers)]
         self._versions = [Version(s.name, s.version, s.definition) for s in statistics]
         self._decoding: deque[tuple[int, Cut, Future[Facts]]] = deque()
@@ -181,7 +183,7 @@ class Pipeline:
 
     def _note(self, cut: Cut, settled: Settled, computed: Computed) -> None:
         """Remember what the commit must say of a merged slice."""
-        pending, size = self._pending, cut.slice.size
+        pending, size = self._pending, sum(len(block.data) for block in cut.slice.blocks)
         pending.bytes += size
         self.progress.bytes += size
         self.progress.records += settled.records
@@ -196,14 +198,13 @@ class Pipeline:
     def _follow(self, cut: Cut) -> None:
         """Note how far each lane has been read."""
         for lane in cut.opened:
-            self._lanes[lane.number] = _opened(self._lanes[lane.number], lane)
+            state = self._lanes[lane.number]
+            self._put(replace(state, name=lane.name, identity=state.identity or lane.identity, form=lane.form))
         for number, block in {b.lane.number: b for b in cut.slice.blocks}.items():
             line = block.first_line + count_feeds(block.data)
-            self._lanes[number] = replace(self._lanes[number], cursor=block.end, line=line)
-            self._pending.lanes[number] = self._lanes[number]
+            # The unit of the slice, and not of the lane, which may have been read further by now.
+            unit = cut.slice.unit.value if cut.slice.unit is not None else self._lanes[number].time_unit
+            self._put(replace(self._lanes[number], cursor=block.end, line=line, time_unit=unit))
 
-
-def _opened(state: LaneState, lane: LaneInput) -> LaneState:
-    """The state of a lane with what opening it told."""
-    unit = lane.unit.value if lane.unit is not None else ""
-    return replace(state, identity=state.identity or lane.identity, form=lane.form, time_unit=unit)
+    def _put(self, state: LaneState) -> None:
+        self._lanes[state.number] = self._pending.lanes[state.number] = state

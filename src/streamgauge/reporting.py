@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from streamgauge.errors import InputError, StoreError, UsageError, nearest
-from streamgauge.event import DeadLetter
+from streamgauge.event import NEVER, DeadLetter
 from streamgauge.store.base import LaneState, Store
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class ReportOptions:
     """How inputs are read and computed. Expressions are SQL over one event; durations are texts such as ``30s``.
 
     ``lateness`` empty is unlimited. ``store`` None is a temporary one. ``finish`` makes every window final although a
-    store is kept. ``slice_bytes`` and ``commit_bytes`` (None: as fits the
-    store) change speed and memory, never a result.
+    store is kept. ``workers``, ``slice_bytes``, ``commit_bytes`` (None: as fits the store) and ``cache_cells`` (how
+    many cells are kept in memory) change speed and memory, never a result.
     """
 
     form: str | None = None
@@ -47,6 +47,7 @@ class ReportOptions:
     workers: int = 2
     slice_bytes: int = 32 * 2**20
     commit_bytes: int | None = None
+    cache_cells: int = 500_000
 
 
 @dataclass(slots=True)
@@ -209,6 +210,7 @@ class _Run:
             self.book,
             self._commit_bytes(),
             self.step or no_step,
+            self.options.cache_cells,
         )
         total = self.inputs.total_bytes
         try:
@@ -220,6 +222,7 @@ class _Run:
             slicer.close()
             engine.close()
         self.inputs.problems += [str(p) for p in slicer.problems]
+        self.inputs.notes += slicer.notes
         self.watermark = settler.lanes.watermark
 
     def _commit_bytes(self) -> int:
@@ -246,13 +249,15 @@ class _Run:
             seen,
             self.state.position,
             self.state.blocks,
-            bounded=bool(self.options.lateness),
+            # Where an earlier run has moved the watermark, events behind it are late, whatever this run's lateness is.
+            bounded=bool(self.options.lateness) or lanes.watermark > NEVER,
             rests=self.options.store is not None and not self.options.finish,
             own_times=any(s.time for s in self.statistics),
         )
 
     def _open(self, files: Sequence[str], stdin: BinaryIO | None, settler: Settler) -> None:
         from streamgauge.log.files import InputOptions, expand
+        from streamgauge.watermark import HOLDING
         from streamgauge.windows import parse_duration_ms
 
         repeated: list[str] = []
@@ -265,26 +270,39 @@ class _Run:
             resumable=self.options.store is not None and not self.options.finish,
         )
         lateness = parse_duration_ms(self.options.lateness, "--lateness") if self.options.lateness else None
-        known = {lane.identity: lane for lane in self.state.lanes if lane.identity}
+        known = self._known(names, options)
         number = 1 + max((lane.number for lane in self.state.lanes), default=-1)
         for name in names:
-            state = self._known(name, options, known) or LaneState(number, name)
+            state = known.get(name) or LaneState(number, name)
             number = max(number, state.number + 1)
             self.inputs.states[state.number] = state
             self.inputs.lanes.append(self._lane(name, state, options, stdin))
             settler.lanes.declare(state.number, lateness)
             self._add_size(name)
+        for lane in [
+            n for n, mark in settler.lanes.marks.items() if n not in self.inputs.states and mark.state in HOLDING
+        ]:
+            # A run that was stopped waited for it, but this one does not read it.
+            settler.lanes.rest(lane)
 
-    def _known(self, name: str, options: Any, known: Mapping[str, LaneState]) -> LaneState | None:
-        from streamgauge.log.files import identify
+    def _known(self, names: Sequence[str], options: Any) -> dict[str, LaneState]:
+        """The lanes of an earlier run that are these files: by name and content, then never opened, then by content.
 
-        if name == "-" or not known:
-            return None
-        try:
-            identity = identify(name, options, known)
-        except InputError:
-            return None  # opening it will say why
-        return known.get(identity) if identity else None
+        A lane belongs to one file, so that two files that begin alike stay two.
+        """
+        found: dict[str, LaneState] = {}
+        free = {lane.number: lane for lane in self.state.lanes}
+        for same_name, opened in ((True, True), (True, False), (False, True)):
+            for name in names:
+                fits = [
+                    lane
+                    for lane in free.values()
+                    if bool(lane.identity) == opened and (lane.name == name or not same_name)
+                ]
+                lane = _content(name, fits, options) if opened else next((n for n in fits if not n.cursor), None)
+                if name not in found and lane is not None:
+                    found[name] = free.pop(lane.number)
+        return found
 
     def _lane(self, name: str, state: LaneState, options: Any, stdin: BinaryIO | None) -> LaneInput:
         from streamgauge.expression import TimeUnit
@@ -335,6 +353,19 @@ class _Run:
                 if extent is not None:
                     found.setdefault(statistic.name, {})[length.text] = (extent.windows, extent.keys, extent.cells)
         return found
+
+
+def _content(name: str, lanes: Sequence[LaneState], options: Any) -> LaneState | None:
+    """That of the lanes which this file continues."""
+    from streamgauge.log.files import identify
+
+    if name == "-" or not lanes:
+        return None
+    try:
+        identity = identify(name, options, [lane.identity for lane in lanes])
+    except InputError:
+        return None  # opening it will say why
+    return next((lane for lane in lanes if lane.identity == identity), None)
 
 
 def _first(letters: Iterator[DeadLetter], count: int) -> list[DeadLetter]:

@@ -124,6 +124,7 @@ class Settler:
         detail, column, length = "", 0, len(data)
         if refused is not None:
             number, offset, data, length = refused.line, refused.offset, refused.data, refused.length
+            detail, column = refused.detail, refused.column
         elif reason == NOT_JSON:
             detail, column = explain_json_error(data)
         elif raw is not None:

@@ -40,6 +40,14 @@ class Reader(Protocol):
     def problem(self) -> InputError | None:
         """Why the lane ended early."""
 
+    @property
+    def notes(self) -> list[str]:
+        """What the operator should know of the lane, once it has ended."""
+
+    @property
+    def left_over(self) -> int:
+        """Bytes of an unfinished last line, left for the next run."""
+
     def read_block(self, into: memoryview) -> Block | None:
         """The next block, in ``into``; None at the end. Raises NoRoom."""
 
@@ -51,7 +59,7 @@ class Reader(Protocol):
 class LaneInput:
     """A lane to read: ``open`` is called when its turn comes. ``unit`` None: not known yet.
 
-    ``identity`` and ``form`` are known once it is open.
+    ``identity`` and ``form`` are known once it is open; ``sniffed``: its first block was asked for the unit.
     """
 
     number: int
@@ -61,6 +69,7 @@ class LaneInput:
     reader: Reader | None = None
     identity: str = ""
     form: str = ""
+    sniffed: bool = False
 
 
 @dataclass(slots=True)
@@ -93,6 +102,8 @@ class Slicer:
         self.size, self.new_buffer, self.sniff, self.span_lanes = size, new_buffer, sniff, span_lanes
         self.free: list[Buffer] = []
         self.problems: list[InputError] = []
+        self.notes: list[str] = []
+        self._buffers: list[Buffer] = []
         self._waiting = list(lanes)
         self._lane: LaneInput | None = None
 
@@ -101,11 +112,12 @@ class Slicer:
         self.free.append(buffer)
 
     def close(self) -> None:
-        """Close the lane being read and free the buffers that were given back."""
+        """Close the lane being read and free all buffers: nobody may use a slice any more."""
         if self._lane is not None and self._lane.reader is not None:
             self._lane.reader.close()
-        for buffer in self.free:
-            buffer.close()
+        for cut_off in self._buffers:
+            cut_off.close()
+        self._buffers.clear()
         self.free.clear()
 
     def cuts(self) -> Iterator[Cut]:
@@ -118,10 +130,11 @@ class Slicer:
                 self.give_back(cut.buffer)
 
     def _cut(self) -> Cut:
-        buffer = self.free.pop() if self.free else self.new_buffer(self.size + self.size // 8)
+        buffer = self.free.pop() if self.free else self._made(self.size + self.size // 8 + 1)
         buffer.open_whole()
-        cut = Cut(Slice(buffer.path, 0, [], None, ""), buffer)
-        while cut.slice.size < self.size:
+        buffer.view[0] = _FEED
+        cut = Cut(Slice(buffer.path, 1, [], None, ""), buffer)
+        while cut.slice.size <= self.size:
             lane = self._next_lane(cut)
             if lane is None:
                 break
@@ -154,28 +167,31 @@ class Slicer:
 
     def _read(self, cut: Cut, lane: LaneInput) -> Block | None:
         assert lane.reader is not None
-        try:
-            return lane.reader.read_block(cut.buffer.view[cut.slice.size :])
-        except NoRoom as e:
-            if cut.slice.blocks:
-                return self._full
-            self._enlarge(cut, e.needed)
-            return lane.reader.read_block(cut.buffer.view)
+        while True:
+            try:
+                return lane.reader.read_block(cut.buffer.view[cut.slice.size :])
+            except NoRoom as e:
+                if cut.slice.blocks:
+                    return _FULL
+                self._enlarge(cut, e.needed)
+
+    def _made(self, size: int) -> Buffer:
+        self._buffers.append(self.new_buffer(size))
+        return self._buffers[-1]
 
     def _enlarge(self, cut: Cut, needed: int) -> None:
+        self._buffers.remove(cut.buffer)
         cut.buffer.close()
-        cut.buffer = self.new_buffer(needed + 1024)
+        cut.buffer = self._made(needed + 1024)
+        cut.buffer.view[0] = _FEED
         cut.slice.path = cut.buffer.path
-
-    @property
-    def _full(self) -> Block:
-        return _FULL
 
     def _take(self, cut: Cut, lane: LaneInput, block: Block) -> bool:
         """Add a block to the slice; False where the slice is complete without it."""
         if block is _FULL:
             return False
-        if lane.unit is None and self.sniff is not None:
+        if lane.unit is None and self.sniff is not None and not lane.sniffed:
+            lane.sniffed = True
             lane.unit = self._sniffed(lane, block)
         if not cut.slice.blocks:
             cut.slice.unit, cut.slice.source = lane.unit, lane.name
@@ -195,10 +211,11 @@ class Slicer:
 
     def _sniffed(self, lane: LaneInput, block: Block) -> TimeUnit | None:
         assert self.sniff is not None
-        buffer = self.new_buffer(max(len(block.data), 1))
-        buffer.view[: len(block.data)] = block.data
-        buffer.trim(len(block.data))
-        unit = self.sniff(Slice(buffer.path, len(block.data), [block], None, lane.name))
+        size = 1 + len(block.data)
+        buffer = self.new_buffer(size)
+        buffer.view[0], buffer.view[1:size] = _FEED, block.data
+        buffer.trim(size)
+        unit = self.sniff(Slice(buffer.path, size, [block], None, lane.name))
         buffer.close()
         return unit
 
@@ -206,11 +223,15 @@ class Slicer:
         assert lane.reader is not None
         if lane.reader.problem is not None:
             self.problems.append(lane.reader.problem)
+        self.notes += lane.reader.notes
+        if size := lane.reader.left_over:
+            self.notes.append(f"{lane.name}: its last {size} bytes are unfinished, and left for the next run")
         lane.reader.close()
         cut.ended.append((len(cut.slice.blocks), lane))
         self._lane = None
 
 
+_FEED = 10
 _FULL = Block(Lane(-1, ""), -1, 0, 0, 0, b"")
 
 
@@ -226,6 +247,14 @@ class _Ahead:
     @property
     def problem(self) -> InputError | None:
         return self.reader.problem
+
+    @property
+    def notes(self) -> list[str]:
+        return self.reader.notes
+
+    @property
+    def left_over(self) -> int:
+        return self.reader.left_over
 
     def read_block(self, into: memoryview) -> Block | None:
         if self.block is None:

@@ -64,6 +64,17 @@ class TomlFile:
                 raise DeclarationError(wrong(what, value, "a table", self.place(*keys[: n + 1])))
         return dict(value)
 
+    def rename(self, keys: tuple[str, ...], name: str) -> None:
+        """Give the table at ``keys`` another last key; its places stay."""
+        *above, last = keys
+        around = self.data
+        for key in above:
+            around = around[key]
+        around[name] = around.pop(last)
+        for place, line in list(self.lines.items()):
+            if place[: len(keys)] == keys:
+                self.lines[(*above, name, *place[len(keys) :])] = line
+
     def place(self, *keys: str) -> str:
         """``file:line`` of these keys, or of the nearest table around them."""
         for end in range(len(keys), 0, -1):

@@ -176,11 +176,17 @@ def write_dead_letters(report: Report, path: str) -> None:
 
 
 def show_beside(report: Report, dead_letters: str, summary: str) -> None:
-    """Write the dead letters where a file is named, and the summary (text, json or nothing) on standard error."""
+    """Write the dead letters where a file is named, and the summary (text or json) on standard error.
+
+    Without a summary, the inputs that could not be read are named all the same.
+    """
     if dead_letters:
         write_dead_letters(report, dead_letters)
     if summary:
         print_summary(report, summary)
+        return
+    for problem in report.summary["problems"]:
+        print(f"error: {problem}", file=sys.stderr)
 
 
 def print_summary(report: Report, form: str) -> None:

@@ -46,6 +46,10 @@ class LaneState(StrEnum):
     """Will bring no more."""
 
 
+HOLDING = (LaneState.WAITING, LaneState.ACTIVE)
+"""Lanes that the reader's watermark waits for."""
+
+
 class Candidate(NamedTuple):
     """A jump that is not believed yet: its time, how many agreed with it, and the latest of it and those."""
 
@@ -288,4 +292,4 @@ class Lanes:
 
 
 def _holds(mark: LaneMark) -> bool:
-    return mark.state in (LaneState.WAITING, LaneState.ACTIVE)
+    return mark.state in HOLDING

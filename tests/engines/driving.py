@@ -70,7 +70,8 @@ class Driver:
     ) -> tuple[Facts, Computed]:
         """Decode and compute these blocks as one slice."""
         data = b"".join(bytes(b.data) for b in blocks)
-        buffer = SliceBuffer(max(len(data), 1))
+        data = b"\n" + data
+        buffer = SliceBuffer(len(data))
         try:
             buffer.view[: len(data)] = data
             buffer.trim(len(data))

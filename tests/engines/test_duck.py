@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamgauge.engines.base import NO_TIME, NOT_JSON, OUT_OF_RANGE, UNFIT_TIME
+from streamgauge.event import NEVER
 from streamgauge.testing.reference import scaled
 from tests.engines.driving import MINUTE, Driver, Event, at, blocks_of, expected_columns, is_broken, text
 
@@ -111,6 +112,10 @@ TOPICS = st.sampled_from(["cdr.out_1", "cdr.outX1", "cdr.in", "cdr", "", "CDR.ou
 TIMES = st.sampled_from([-1, 0, 59_999, 60_000, 1_700_000_000_000, 1_700_000_000_001, -5_364_662_400_000])
 
 
+NOTHING_LATE = [(0, NEVER)]
+"""Watermarks make the engine tell positions, which it otherwise does only where somebody asks."""
+
+
 def optional(fields: Mapping[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
     """Any of the fields may be missing."""
     return st.fixed_dictionaries({}, optional=dict(fields))
@@ -195,7 +200,7 @@ def is_wrong_list(event: Event) -> bool:
 @settings(max_examples=60)
 @given(events=st.lists(EVENTS, max_size=25))
 def test_every_primitive_equals_the_reference(driver: Driver, events: list[Event]) -> None:
-    facts, computed = driver.lines([line(e) for e in events])
+    facts, computed = driver.lines([line(e) for e in events], watermarks=NOTHING_LATE)
     assert (facts.records, facts.dead.tolist()) == (len(events), [])
     assert facts.times is not None
     assert facts.times.tolist() == [e["time"] for e in events]
@@ -228,7 +233,7 @@ def _reads_upper(driver: Driver) -> bool:
 @given(events=st.lists(EVENTS, min_size=1, max_size=20), data=st.data())
 def test_duplicates_are_not_there_and_positions_stay(driver: Driver, events: list[Event], data: st.DataObject) -> None:
     gone = data.draw(st.sets(st.integers(0, len(events) - 1)))
-    _, computed = driver.lines([line(e) for e in events], duplicates=sorted(gone), position=1000)
+    _, computed = driver.lines([line(e) for e in events], duplicates=sorted(gone), position=1000, watermarks=NOTHING_LATE)
     kept = [(n, e) for n, e in enumerate(events) if n not in gone]
     found = driver.cells(computed)
     whole = {place[1]: cell for place, cell in found.items() if place[0] == "by_key" and place[2] is None}

@@ -91,6 +91,16 @@ def test_rows_all_and_other_pass_through_a_roll_up_that_keeps_a_key() -> None:
         assert [(r["row"], r["n"]) for r in shown.rows(Query(by=()))] == [("all", 6)]
 
 
+def test_late_events_are_added_up_and_the_revision_is_the_last() -> None:
+    bound = statistic("s", {"n": count()}, by={"a": "body.a"})
+    with presenter(bound, [{"time": 0, "body.a": a} for a in "zzyx"], late=[0, 1, 2]) as shown:
+        (row,) = shown.rows(Query(by=()))
+        assert (row["events"], row["late"], row["revision"]) == (4, 3, 2)
+    with presenter(bound, [{"time": 0, "body.a": a} for a in "yxz"], late=[1, 0]) as shown:
+        (row,) = shown.rows(Query(by=()))
+        assert (row["late"], row["revision"]) == (2, 1)
+
+
 def test_without_totals_other_is_merged_into_the_only_row() -> None:
     bound = statistic("s", {"n": count()}, by={"a": "body.a"}, max_keys=2)
     with presenter(bound, [{"time": 0, "body.a": a} for a in "xyzw"]) as shown:

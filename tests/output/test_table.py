@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from streamgauge.aggregates import count, latest, mean, proportion, quantiles, rate, sum, tally, top
-from streamgauge.output import Options, writer
+from streamgauge.output import Options, write, writer
 from streamgauge.output import table as table_module
 from streamgauge.output.layout import Shown, parts, wrapped
 from streamgauge.output.present import Presenter, Query
@@ -94,6 +94,20 @@ def test_where_not_all_columns_fit_they_go_on_in_a_second_table_with_the_same_ke
         ["start", "carrier", "p50", "p95", "replies"],
     ]
     assert len([line for line in found if line.startswith("2025-01-01 00:06  acme")]) == 2
+
+
+def test_a_map_that_does_not_fit_beside_the_keys_is_folded_between_its_entries() -> None:
+    codes = [f"reason-{n}" for n in range(5)]
+    bound = statistic("s", {"n": count(), "codes": tally("body.c")}, by={"k": "body.k"})
+    with presenter(bound, [{"time": 0, "body.k": "k" * 30, "body.c": code} for code in codes]) as shown:
+        found = lines(table(shown, width=80))
+    assert max(map(len, found)) <= 80
+    rows = found[found.index(next(line for line in found if "codes" in line)) + 1 :]
+    assert [line.split("  ")[-1].strip() for line in rows if "reason" in line] == [
+        "reason-0: 1, reason-1: 1,",
+        "reason-2: 1, reason-3: 1,",
+        "reason-4: 1",
+    ]
 
 
 def test_the_columns_of_a_measure_stay_together() -> None:
@@ -234,14 +248,16 @@ def test_a_long_table_goes_on_with_its_header_and_stays_in_line(monkeypatch: pyt
     assert len([line for line in found if line.startswith("1970")]) == 25
 
 
-def test_a_closed_pipe_is_told_and_stops_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_closed_pipe_is_told_and_does_not_end_the_program(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     class Closed(BytesIO):
         def write(self, data: Any) -> int:
             raise BrokenPipeError
 
     monkeypatch.setattr(table_module, "CHUNK", 1)
+    out = TextIOWrapper(Closed(), encoding="utf-8", write_through=True)
     with presenter(BOUND, EVENTS) as shown, pytest.raises(BrokenPipeError):
-        writer("table").write([(shown, Query())], TextIOWrapper(Closed(), encoding="utf-8", write_through=True))
+        write("table", [(shown, Query())], out, terminal=terminal)
 
 
 def test_an_output_without_our_characters_gets_a_table_all_the_same() -> None:

@@ -9,6 +9,17 @@ from typing import NamedTuple
 # Every escape in turn: a pair, a surrogate that is alone (the group), or any other.
 _ESCAPE = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.")
 
+CONSTANT = re.compile(rb"[:,\[]\s*(-?(?:nan|inf))", re.IGNORECASE)
+"""Where NaN or an infinity may stand as a value: no JSON, though many programs write it."""
+
+
+class _NoConstant(Exception):
+    """NaN, Infinity or -Infinity."""
+
+
+def _no_constant(name: str) -> None:
+    raise _NoConstant(name)
+
 
 class JsonFault(NamedTuple):
     """``line`` and ``column`` count from 1 in the message; both are 0 where no place can be named."""
@@ -41,9 +52,13 @@ def find_json_fault(data: bytes) -> JsonFault:
     if "\0" in text:
         return _at("NUL byte", text, text.index("\0"))
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         return _at(_problem(error), text, error.pos)
+    except _NoConstant as error:
+        found = CONSTANT.search(data)
+        place = len(data[: found.start(1)].decode("utf-8")) if found else 0
+        return _at(f"not JSON: {error} is no value", text, place)
     except RecursionError:
         return _deep(text)
     for escape in _ESCAPE.finditer(text):

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from streamgauge.codecs.base import KEPT_BYTES, OVER_MAX_LINE, ByteSource, Piece, Window
+from streamgauge.codecs.explain import CONSTANT, JsonFault, find_json_fault
 from streamgauge.codecs.scan import Spans, find_objects
 from streamgauge.event import RefusedLine
 
+NOT_JSON = "not JSON"
 BROKEN_STRING = "not JSON: a line break inside a string"
 
 _BETWEEN = b" \t\r\n\x0b\x0c,[]"
@@ -33,6 +35,7 @@ class _Item(NamedTuple):
     start: int
     end: int
     reason: str = ""
+    fault: JsonFault = JsonFault("")
 
 
 class JsonCodec:
@@ -86,12 +89,13 @@ class JsonCodec:
     def _items(self, text: bytes, complete: bool) -> list[_Item]:
         """The records that end within ``text``."""
         spans = find_objects(text)
+        constants = [found.start(1) for found in CONSTANT.finditer(text)]
         items: list[_Item] = []
         done = 0
         for start, end in zip(spans.starts.tolist(), spans.ends.tolist(), strict=True):
             if text[done:start].strip(_BETWEEN):
                 items.extend(_strays(text, done, start))
-            items.append(self._judge(start, end, spans))
+            items.append(self._judge(text, start, end, spans, constants))
             done = end
         tail = spans.open_at if spans.open_at >= 0 else len(text)
         for stray in _strays(text, done, tail):
@@ -99,13 +103,18 @@ class JsonCodec:
                 items.append(stray)
         return items
 
-    def _judge(self, start: int, end: int, spans: Spans) -> _Item:
+    def _judge(self, text: bytes, start: int, end: int, spans: Spans, constants: Sequence[int] = ()) -> _Item:
         if end - start > self._max_line:
             return _Item(start, end, OVER_MAX_LINE)
         if len(spans.broken):
             at = bisect_left(spans.broken, start)
             if at < len(spans.broken) and spans.broken[at] < end:
                 return _Item(start, end, BROKEN_STRING)
+        at = bisect_left(constants, start)
+        if at < len(constants) and constants[at] < end:
+            fault = find_json_fault(text[start:end])
+            if fault.problem.startswith(NOT_JSON):
+                return _Item(start, end, NOT_JSON, fault)
         return _Item(start, end)
 
     def _unclosed(self, text: bytes, complete: bool) -> Piece | None:
@@ -130,7 +139,7 @@ class JsonCodec:
     def _judge_part(self, text: bytes, start: int, end: int) -> _Item:
         """A part of the text that is to be one record, without what stands between records."""
         body = text[start:end].rstrip(_BETWEEN)
-        item = self._judge(0, len(body), find_objects(body))
+        item = self._judge(body, 0, len(body), find_objects(body))
         return _Item(start, start + len(body), item.reason)
 
     def _more_unclosed(self, text: bytes, start: int, starts: Iterator[int]) -> Iterator[_Item]:
@@ -158,7 +167,9 @@ class JsonCodec:
             line = first_line + original.count(b"\n", 0, item.start)
             data = original[item.start : min(done, item.start + KEPT_BYTES)]
             length = done - item.start
-            refused.append(RefusedLine(record, offset + item.start, line, item.reason, data, length))
+            line += max(item.fault.line - 1, 0)
+            place = (item.fault.problem, item.fault.column)
+            refused.append(RefusedLine(record, offset + item.start, line, item.reason, data, length, *place))
             parts += (b"!", b"\r" * original.count(b"\n", item.start, done), b"\n")
         self._line += original.count(b"\n")
         self._window.drop(cut)

@@ -39,7 +39,8 @@ class Envelope:
 class Slice:
     """The part of a batch that one worker decodes: whole blocks of lanes with one time unit, end to end in memory.
 
-    ``path`` is where the engine reads the ``size`` bytes (NDJSON). ``source`` is the lane's name.
+    ``path`` is where the engine reads the ``size`` bytes (NDJSON); the first of them is a line feed, so that a byte
+    order mark at the start of a block is never taken for that of a file. ``source`` is the lane's name.
     """
 
     path: str

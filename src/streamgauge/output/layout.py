@@ -227,4 +227,3 @@ def _told(told: Sequence[str], row: Row, shown: ShownMeasure, glyphs: Glyphs) ->
     low: Value = row[shown.low] if shown.low else None
     text = f"({f',{glyphs.space}'.join(told)})" if told else ""
     return f"{text} low".strip() if low is True else text
-

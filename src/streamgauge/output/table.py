@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import islice, zip_longest
 from typing import IO
 
@@ -121,7 +120,7 @@ class _Block:
         if not printed:
             self.paper.line("no rows", "dim")
         if self.query.limit is not None and printed >= self.query.limit:
-            total = self.presenter.count(replace(self.query, limit=None, order=None))
+            total = self.presenter.count(self.query)
             if total > printed:
                 glyphs = self.paper.glyphs
                 self.paper.line(f"{glyphs.integer(printed)} of {glyphs.integer(total)} rows", "dim")
@@ -148,9 +147,7 @@ def _header(columns: Sequence[Shown]) -> Iterator[tuple[str, str]]:
     return ((_joined(columns, line), "bold") for line in zip(*padded, strict=True))
 
 
-def _lines(
-    columns: Sequence[Shown], cells: Sequence[Sequence[Cell]], rows: Sequence[Row]
-) -> Iterator[tuple[str, str]]:
+def _lines(columns: Sequence[Shown], cells: Sequence[Sequence[Cell]], rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
     """The lines of each row: one, or as many as its longest text is folded to."""
     for row, line in zip(rows, zip(*cells, strict=True), strict=True):
         style = "dim" if row["state"] == PROVISIONAL else ""

@@ -157,10 +157,7 @@ def _is_harmless(character: str) -> bool:
 
 def _is_clear(text: str) -> bool:
     return (
-        bool(text)
-        and text[0] not in ' "('
-        and text[-1] != " "
-        and (text.isprintable() or all(map(_is_harmless, text)))
+        bool(text) and text[0] not in ' "(' and text[-1] != " " and (text.isprintable() or all(map(_is_harmless, text)))
     )
 
 

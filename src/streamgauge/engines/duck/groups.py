@@ -127,7 +127,7 @@ class Statements:
         tests = ["t IS NOT NULL"]
         if self.lead.shape is not None:
             number = next(n for n, s in enumerate(self.plan.shapes) if s is self.lead.shape)
-            tests.append(f"s{number} IS NOT NULL")
+            tests.append(f"s{number} < {self.lead.shape.active}")
         elif self.lead.spec.topic != "*":
             tests.append(topic_test(self.lead.spec.topic))
         if self.lead.time:

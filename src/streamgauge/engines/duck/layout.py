@@ -79,7 +79,7 @@ def careful(paths: Iterable[Path]) -> Layout:
     """Every path extracted from the line's JSON: all in one go, because each call would parse the line again."""
     ordered = tuple(paths)
     pointers = ", ".join(pointer(path.keys) for path in ordered)
-    select = [f"v[{n + 1}] AS p{n}" for n in range(len(ordered))]
+    select = [f"{_text(f'v[{n + 1}]', path)} AS p{n}" for n, path in enumerate(ordered)]
     broken = {}
     for n, path in enumerate(ordered):
         if len(path.keys) > 1:
@@ -88,6 +88,14 @@ def careful(paths: Iterable[Path]) -> Layout:
     lines = "json" if not ordered else f"json, json_extract_string(json, [{pointers}]) AS v"
     select.append(f"{NO_OBJECT} AS no_object")
     return Layout(ordered, ", ".join(select), lines, False, broken, False)
+
+
+def _text(found: str, path: Path) -> str:
+    # The fast layout writes a fraction as a DOUBLE is cast to text, where JSON has 1.5e-7 for 1.5e-07.
+    is_double = f"coalesce(json_type(json, {pointer(path.keys)}), '') = 'DOUBLE'"
+    number = f"TRY_CAST({found} AS DOUBLE)"
+    fraction = f"(contains({found}, '.') OR contains({found}, 'e')) AND {is_double} AND isfinite({number})"
+    return f"CASE WHEN {fraction} THEN CAST({number} AS VARCHAR) ELSE {found} END"
 
 
 def _broken(column: str, keys: Sequence[str | int]) -> str:

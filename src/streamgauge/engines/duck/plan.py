@@ -114,7 +114,9 @@ class Plan:
     def __init__(self, statistics: Sequence[BoundStatistic], shapes: Iterable[BoundShape], envelope: Envelope) -> None:
         self.statistics = tuple(statistics)
         used = {s.shape.shape.name for s in statistics if s.shape is not None}
-        self.shapes = tuple(s for s in shapes if s.shape.name in used)
+        # A shape that no statistic reads still says when its events were, so that they are no dead letters.
+        timed = (s for s in shapes if s.shape.name in used or any(p.time for p in s.producers))
+        self.shapes = tuple(s if s.shape.name in used else s.only_times() for s in timed)
         self.envelope = envelope
         self.default_time = _default_time(envelope)
         self.columns = Columns()
