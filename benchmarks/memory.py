@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import median
 
 import _child
@@ -16,7 +17,7 @@ def main() -> None:
     large, small = call_file(given.events), call_file(given.events // 100)
     claims = []
     for declarations, name in ((_ours.ONE, "one statistic"), (_ours.TEN, "ten statistics")):
-        peaks: dict[object, list[float]] = {large: [], small: []}
+        peaks: dict[Path, list[float]] = {large: [], small: []}
         for _ in range(given.runs):
             for path, found in peaks.items():
                 found.append(_child.run(path, declarations)["peak_bytes"] / MB)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -43,7 +44,7 @@ def main() -> None:
     python = median(seconds(lambda: subprocess.run([sys.executable, "-c", ""], check=True)) for _ in range(runs))
     for _ in range(runs):
         for name, words in works.items():
-            taken[name].append(seconds(lambda words=words: run(*words)))
+            taken[name].append(seconds(partial(run, *words)))
     figure("python -c '', to compare", python, "s")
     for name, times in taken.items():
         figure(f"streamgauge {name}", median(times), "s")

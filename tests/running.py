@@ -79,7 +79,11 @@ def made_up(seed: int, count: int, ids: bool = True) -> list[bytes]:
     for n in range(count):
         now += r.choice([0, 10, 1000, 20_000])
         time = now + r.choice([0, 0, 0, 0, -30_000, -5 * MINUTE, -2 * DAY, 3 * DAY if r.random() < 0.2 else 0])
-        event: dict[str, Any] = {"time": time, "k": f"k{r.randrange(12)}", "x": r.choice([n, "bad", None, 1.5, -n, 2**62])}
+        event: dict[str, Any] = {
+            "time": time,
+            "k": f"k{r.randrange(12)}",
+            "x": r.choice([n, "bad", None, 1.5, -n, 2**62]),
+        }
         event["s"] = f"s{r.randrange(9)}" if r.random() < 0.8 else f"u{r.randrange(10**9)}"
         event["tags"] = r.choice([None, [], ["a"], ["b", "a", "b"], "no list"])
         event["at"] = time - r.randrange(10 * MINUTE)
@@ -89,5 +93,7 @@ def made_up(seed: int, count: int, ids: bool = True) -> list[bytes]:
             event["id"] = r.choice([seed * 10**6 + n, seed * 10**6 + r.randrange(n + 1), r.randrange(50)])
         lines.append(json.dumps(event).encode())
         if r.random() < 0.1:
-            lines.append(r.choice([b"", b" \r", b"{", b"nonsense", b'{"k":1}', b'{"time":"soon"}', b"\xef\xbb\xbf" + lines[-1]]))
+            lines.append(
+                r.choice([b"", b" \r", b"{", b"nonsense", b'{"k":1}', b'{"time":"soon"}', b"\xef\xbb\xbf" + lines[-1]])
+            )
     return lines

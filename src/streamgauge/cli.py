@@ -13,7 +13,9 @@ import typer
 from streamgauge.errors import DeclarationError, StreamgaugeError, UsageError
 
 if TYPE_CHECKING:
+    from streamgauge.app import ReportOptions
     from streamgauge.declare import Declarations
+    from streamgauge.view import View
 
 app = typer.Typer(
     help="Windowed statistics of events, correct to the last digit, at the speed JSON can be parsed.",
@@ -135,10 +137,19 @@ def report(
     options = program.options_of(loaded, given)
     if not options.store:
         loaded = program.narrowed(loaded, chosen, where)
+    _run(files, loaded, options, wanted, dead_letters, "" if quiet else summary)
+
+
+def _run(
+    files: Sequence[str], loaded: Declarations, options: ReportOptions, wanted: View, dead_letters: str, summary: str
+) -> None:
+    from streamgauge import app as program
+    from streamgauge import view
+
     with view.progress() as on_progress, program.run_report(files, loaded, options, None, on_progress) as found:
         on_progress(None, None)
         view.show(found, wanted)
-        view.show_beside(found, dead_letters, "" if quiet else summary)
+        view.show_beside(found, dead_letters, summary)
         problems = bool(found.summary["problems"])
     raise typer.Exit(1 if problems else 0)
 

@@ -312,7 +312,8 @@ class _Loader:
     def finish(self, configuration: Mapping[str, Any]) -> Declarations:
         for name, (_, place) in self.pack_values.items():
             if name not in self.packs:
-                hint = nearest(name, shipped.PACKS) or f'load it with --pack {name}, or packs = ["{name}"]'
+                load_it = f'load it with --pack {name}, or packs = ["{name}"]'
+                hint = load_it if name in shipped.PACKS else nearest(name, shipped.PACKS) or load_it
                 self.mistakes.append(Mistake(f"pack {name!r}", "is configured but not loaded", place(), hint=hint))
         for name in self.given:
             if not any(name in p.parameters or name.startswith(f"{p.name}.") for p in self.packs.values()):

@@ -59,17 +59,34 @@ def _value(value: Any) -> str:
     return _toml(value)
 
 
-def _wrapped(head: str, text: str) -> Iterator[str]:
-    """``head: text`` in lines of at most WIDTH characters, the later ones indented."""
+def _wrapped(head: str, text: str = "", sql: bool = False) -> Iterator[str]:
+    """``head: text`` in lines of at most WIDTH characters, the later ones indented; never broken in quotes of SQL."""
     indent = " " * (len(head) - len(head.lstrip()) + 6)
-    line = f"{head}: {text}" if text else head
-    yield from textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    yield from _broken(f"{head}: {text}" if text else head, "", indent, sql)
+
+
+def _broken(line: str, first: str, later: str, sql: bool) -> Iterator[str]:
+    kept = _QUOTED.sub(lambda m: m[0].replace(" ", "\0"), line) if sql else line
+    for part in textwrap.wrap(
+        kept, WIDTH, initial_indent=first, subsequent_indent=later, break_long_words=False, break_on_hyphens=False
+    ):
+        yield part.replace("\0", " ")
+
+
+_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 
 
 def _one_line(expression: str) -> str:
-    """An expression without the line breaks and indents of its author."""
-    text = re.sub(r"\s*\n\s*", " ", expression.strip())
-    return text.replace("( ", "(").replace(" )", ")")
+    """An expression without the line breaks and indents of its author; what is in quotes stays as it is."""
+
+    def joined(match: re.Match[str]) -> str:
+        return match[0] if match[0][0] in "'\"" else re.sub(r"\( | (?=\))", lambda m: m[0].strip(), _blank(match[0]))
+
+    return re.sub(rf"{_QUOTED.pattern}|[^'\"]+", joined, expression.strip())
+
+
+def _blank(text: str) -> str:
+    return re.sub(r"\s*\n\s*", " ", text)
 
 
 def explain_statistic(loaded: Declarations, name: str, sql: bool = True) -> Iterator[str]:
@@ -80,13 +97,13 @@ def explain_statistic(loaded: Declarations, name: str, sql: bool = True) -> Iter
     statistic = loaded.statistics[name]
     yield f"statistic {name}, version {statistic.version}"
     if statistic.spec.help:
-        yield from _wrapped(f"  {statistic.spec.help}", "")
+        yield from _wrapped(f"  {statistic.spec.help}")
     yield from _counts(statistic)
     yield from _fields(statistic)
     yield "measures"
     for key, measure in shown(statistic.spec.measures).items():
-        yield from _wrapped(f"  {key} = {_spelled(measure.formula(), statistic)}", "")
-        yield from _wrapped(f"      {measure.help}", "")
+        yield from _wrapped(f"  {key} = {_spelled(measure.formula(), statistic)}", sql=True)
+        yield from _wrapped(f"      {measure.help}")
     if sql:
         yield "SQL (DuckDB), over the table e of decoded events"
         for statement in _sql(loaded, statistic):
@@ -97,13 +114,13 @@ def _counts(statistic: BoundStatistic) -> Iterator[str]:
     spec = statistic.spec
     counted = f"the shape {spec.of}" if spec.of else "all topics" if spec.topic == "*" else f"topics {spec.topic}"
     where = f" where {_one_line(statistic.where.text)}" if statistic.where else ""
-    yield from _wrapped(f"  counts {counted}{where}", "")
+    yield from _wrapped(f"  counts {counted}{where}", sql=True)
     yield f"  every {', '.join(length.text for length in statistic.lengths)}, zone {spec.zone}"
     chosen = f"the field {statistic.time}" if statistic.time else "the event's time"
     delay = f", final {spec.delay} later" if statistic.delay_ms else ""
     yield f"  the window is chosen by {chosen}{delay}"
     for name, expression in statistic.by:
-        yield from _wrapped(f"  key {name} = {_one_line(expression.text)}", "")
+        yield from _wrapped(f"  key {name} = {_one_line(expression.text)}", sql=True)
     for every, text in spec.keep.items():
         yield f"  windows of {every} are kept {text}"
 
@@ -120,7 +137,7 @@ def _fields(statistic: BoundStatistic) -> Iterator[str]:
         yield from _wrapped(f"  {name} {field.type.value}{' [' + field.unit + ']' if field.unit else ''}", field.help)
         for producer in shape.producers[: shape.active]:
             if name in producer.fields:
-                yield from _wrapped(f"      {producer.name}", _one_line(producer.fields[name].text))
+                yield from _wrapped(f"      {producer.name}", _one_line(producer.fields[name].text), sql=True)
 
 
 def _spelled(formula: str, statistic: BoundStatistic) -> str:
@@ -180,14 +197,7 @@ def _clause(items: Sequence[str], opened: Sequence[bool]) -> Iterator[str]:
     lines = [text] if len(indent + text) <= WIDTH else [item.strip() for item in items]
     for number, line in enumerate(lines):
         first = indent + ("    " if number else "")
-        yield from textwrap.wrap(
-            line,
-            WIDTH,
-            initial_indent=first,
-            subsequent_indent=first + "    ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        yield from _broken(line, first, first + "    ", sql=True)
 
 
 def _sql(loaded: Declarations, statistic: BoundStatistic) -> Iterator[str]:
@@ -330,14 +340,7 @@ def _commented(parameter: Parameter) -> Iterator[str]:
     yield ""
     yield from textwrap.wrap(parameter.help + choices, WIDTH, initial_indent="# ", subsequent_indent="# ")
     setting = f"{parameter.name} = {_toml(parameter.default)}"
-    yield from textwrap.wrap(
-        setting,
-        WIDTH,
-        initial_indent="#",
-        subsequent_indent="#    ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    yield from _broken(setting, "#", "#    ", sql=True)
 
 
 def _toml(value: Any) -> str:

@@ -71,13 +71,16 @@ def _marked(
     before = np.array([*watermarks, NEVER], dtype=np.int64)[result.block]
     stops = statistic.windows.stops(length, partial.starts) + statistic.delay_ms + statistic.lateness_ms
     late = stops <= before
+    # With totals an event is in several rows: it is counted in that of all keys.
+    counts = (result.keys is None) == bool(statistic.spec.totals and statistic.by)
     partial.late = np.where(late, partial.events, 0)
     partial.revision = np.where(late, result.last, -1)
     keep_ms = statistic.keep_ms.get(length.text)
     if keep_ms is not None and (expired := stops + keep_ms <= before).any():
-        counters[f"expired:{statistic.name}:{length.text}"] += int(partial.events[expired].sum())
+        counters[f"expired:{statistic.name}:{length.text}"] += counts * int(partial.events[expired].sum())
         partial = _only(partial, ~expired, statistic)
-    counters[f"late:{statistic.name}:{length.text}"] += int(partial.late.sum()) if partial.late is not None else 0
+    if counts and partial.late is not None:
+        counters[f"late:{statistic.name}:{length.text}"] += int(partial.late.sum())
     return partial
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from streamgauge.bound import BoundStatistic
-from streamgauge.codecs.ndjson import count_feeds
 from streamgauge.engines.base import Computed, Engine, Facts
 from streamgauge.event import DeadLetter
+from streamgauge.log.lines import next_line
 from streamgauge.merge import Merger
 from streamgauge.settle import Settled, Settler
 from streamgauge.slices import Cut, Slicer
@@ -52,6 +52,14 @@ class _Pending:
     lanes: dict[int, LaneState] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Read:
+    """What is kept of a slice whose bytes are gone: how many they were, and how far they bring each lane."""
+
+    bytes: int
+    lanes: dict[int, LaneState] = field(default_factory=dict)
+
+
 class Pipeline:
     """One reader: its lanes, its statistics, its position. Everything but decoding happens in the calling thread.
 
@@ -82,7 +90,7 @@ class Pipeline:
         self._workers = [ThreadPoolExecutor(1, f"decode-{n}") for n in range(engine.workers)]
         self._versions = [Version(s.name, s.version, s.definition) for s in statistics]
         self._decoding: deque[tuple[int, Cut, Future[Facts]]] = deque()
-        self._computing: deque[tuple[Cut, Settled, Future[Computed]]] = deque()
+        self._computing: deque[tuple[_Read, Settled, Future[Computed]]] = deque()
 
     def run(self, slicer: Slicer, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Read every lane of the slicer to its end.
@@ -98,15 +106,15 @@ class Pipeline:
             self.step("read")
             worker = number % self.engine.workers
             if len(self._decoding) == self.engine.workers:
-                self._settle()
+                self._settle(slicer)
             decoded = self._workers[worker].submit(self.engine.decode, worker, cut.slice, self.settler.bounded)
             self._decoding.append((worker, cut, decoded))
             while len(self._computing) > 1:
-                self._merge(slicer)
-            self._commit_if_due(slicer, on_progress)
+                self._merge()
+            self._commit_if_due(on_progress)
         while self._decoding:
-            self._settle()
-        self._drain(slicer)
+            self._settle(slicer)
+        self._drain()
         self.commit()
 
     def finish(self) -> None:
@@ -149,41 +157,41 @@ class Pipeline:
         self._pending = _Pending()
         self.step("committed")
 
-    def _settle(self) -> None:
-        """Settle the oldest decoded slice, and have its worker compute it."""
+    def _settle(self, slicer: Slicer) -> None:
+        """Settle the oldest decoded slice, and have its worker compute it: its bytes are needed no more."""
         worker, cut, decoded = self._decoding.popleft()
         facts = decoded.result()
         self.step("decoded")
         settled = self.settler.settle(cut, facts)
         self.step("settled")
         computed = self._workers[worker].submit(self.engine.compute, worker, settled.exclusion)
-        self._computing.append((cut, settled, computed))
+        self._computing.append((self._read_states(cut), settled, computed))
+        slicer.give_back(cut.buffer)
 
-    def _merge(self, slicer: Slicer) -> None:
+    def _merge(self) -> None:
         """Merge the oldest computed slice."""
-        cut, settled, computing = self._computing.popleft()
+        read, settled, computing = self._computing.popleft()
         computed = computing.result()
         self.step("computed")
         self.merger.merge(computed.results, settled.watermarks, self._pending.counters)
-        self._note(cut, settled, computed)
-        slicer.give_back(cut.buffer)
+        self._note(read, settled, computed)
         self.step("merged")
 
-    def _drain(self, slicer: Slicer) -> None:
+    def _drain(self) -> None:
         while self._computing:
-            self._merge(slicer)
+            self._merge()
 
-    def _commit_if_due(self, slicer: Slicer, on_progress: Callable[[Progress], None] | None) -> None:
+    def _commit_if_due(self, on_progress: Callable[[Progress], None] | None) -> None:
         if on_progress is not None:
             on_progress(self.progress)
         if self._pending.bytes >= self.commit_bytes or self.cache.changed >= COMMIT_CELLS:
             # What is settled must be merged, because positions and watermarks include it.
-            self._drain(slicer)
+            self._drain()
             self.commit()
 
-    def _note(self, cut: Cut, settled: Settled, computed: Computed) -> None:
+    def _note(self, read: _Read, settled: Settled, computed: Computed) -> None:
         """Remember what the commit must say of a merged slice."""
-        pending, size = self._pending, sum(len(block.data) for block in cut.slice.blocks)
+        pending, size = self._pending, read.bytes
         pending.bytes += size
         self.progress.bytes += size
         self.progress.records += settled.records
@@ -193,18 +201,20 @@ class Pipeline:
         pending.tallies.update({TallyKey(lane, "duplicate"): n for lane, n in settled.duplicates.items()})
         pending.dead_letters.extend(settled.dead_letters)
         pending.ids.extend(settled.ids)
-        self._follow(cut)
+        pending.lanes.update(read.lanes)
 
-    def _follow(self, cut: Cut) -> None:
-        """Note how far each lane has been read."""
+    def _read_states(self, cut: Cut) -> _Read:
+        """How far each lane has been read when this slice is merged."""
+        read = _Read(sum(len(block.data) for block in cut.slice.blocks))
         for lane in cut.opened:
             state = self._lanes[lane.number]
-            self._put(replace(state, name=lane.name, identity=state.identity or lane.identity, form=lane.form))
+            read.lanes[lane.number] = replace(
+                state, name=lane.name, identity=state.identity or lane.identity, form=lane.form
+            )
+        self._lanes.update(read.lanes)
         for number, block in {b.lane.number: b for b in cut.slice.blocks}.items():
-            line = block.first_line + count_feeds(block.data)
             # The unit of the slice, and not of the lane, which may have been read further by now.
             unit = cut.slice.unit.value if cut.slice.unit is not None else self._lanes[number].time_unit
-            self._put(replace(self._lanes[number], cursor=block.end, line=line, time_unit=unit))
-
-    def _put(self, state: LaneState) -> None:
-        self._lanes[state.number] = self._pending.lanes[state.number] = state
+            read.lanes[number] = replace(self._lanes[number], cursor=block.end, line=next_line(block), time_unit=unit)
+        self._lanes.update(read.lanes)
+        return read

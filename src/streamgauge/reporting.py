@@ -140,11 +140,15 @@ def run_report(
 def _envelope(options: ReportOptions) -> Any:
     from streamgauge.engines.base import Envelope
     from streamgauge.expression import TimeUnit, parse
+    from streamgauge.log.detect import FORMS
     from streamgauge.windows import check_zone
 
     def expression(name: str, text: str) -> Any:
         return parse(text, columns={}, what=f"--{name}") if text else None
 
+    if options.form and options.form not in FORMS:
+        hint = nearest(options.form, FORMS) or f"one of {', '.join(FORMS)}"
+        raise UsageError(f"--input {options.form!r}: unknown form; {hint}")
     if options.time_unit and options.time_unit not in list(TimeUnit):
         raise UsageError(f"--time-unit: unknown unit {options.time_unit!r}; one of {', '.join(TimeUnit)}")
     return Envelope(
@@ -312,7 +316,8 @@ class _Run:
         def open_() -> Any:
             return open_lane(name, state.number, options, stdin, state.cursor, state.line, state.identity or None)
 
-        return LaneInput(state.number, name, open_, TimeUnit(state.time_unit) if state.time_unit else None)
+        unit = TimeUnit(state.time_unit) if state.time_unit else None
+        return LaneInput(state.number, name, open_, unit, sniffed=state.cursor > 0)
 
     def _add_size(self, name: str) -> None:
         path = Path(name)

@@ -16,9 +16,9 @@ from streamgauge.errors import DeclarationError, Mistake
 from streamgauge.forms import NAME, NAME_HINT, Form, is_list, is_text
 
 RESERVED = frozenset(
-    "statistic every start stop limit order by key row state events late revision wrong_types expired version where "
-    "tz format fields gaps rollup rolling latest keys cells position topic time id source body window time_ms "
-    "start_ms stop_ms all other".split()
+    "statistic every window_by start stop limit order by key row state events late revision wrong_types expired "
+    "version where tz format fields gaps rollup rolling latest keys cells position topic time id source body window "
+    "time_ms start_ms stop_ms all other".split()
 )
 """Names that the output and the queries use themselves; no key or measure may have one."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def moment(text: str, what: str, zone: str) -> int | None:
 
     if not text:
         return None
-    if text.lstrip("-").isdigit():
+    if re.fullmatch("-?[0-9]{1,15}", text):
         number = int(text)
         return number if abs(number) >= 10**11 else number * 1000
     try:

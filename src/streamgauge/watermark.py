@@ -219,8 +219,10 @@ class Lanes:
 
     def declare(self, lane: int, lateness_ms: int | None) -> None:
         """Add a lane that will bring blocks, or wake one that rested: it waits, with what is known of it."""
-        known = self._marks.get(lane, LaneMark())
+        known, watermark = self._marks.get(lane, LaneMark()), self._watermark
         self._set(lane, replace(known, lateness_ms=lateness_ms, state=LaneState.WAITING))
+        # One that wakes brings nothing new; others, of which less is known, may be declared next.
+        self._watermark = watermark
 
     def observe(self, lane: int, times: NDArray[np.int64]) -> None:
         """Take one block of a lane: see the function of the same name."""

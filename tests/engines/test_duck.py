@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamgauge.engines.base import NO_TIME, NOT_JSON, OUT_OF_RANGE, UNFIT_TIME
 from streamgauge.event import NEVER
 from streamgauge.testing.reference import scaled
-from tests.engines.driving import MINUTE, Driver, Event, at, blocks_of, expected_columns, is_broken, text
+from tests.engines.driving import MINUTE, Driver, Event, at, expected_columns, is_broken, text
 
 MEASURES = """
 n = "count()"
@@ -90,10 +89,42 @@ INTEGERS = st.one_of(
     st.integers(-200, 200),
 )
 SCALED = st.sampled_from(
-    [0.0, -0.0, 0.5, 5e-7, 1.5e-6, -5e-7, 0.1, 9.7, 9223372036854.775, -9223372036854.775, 9.3e12, 1e300, -1e300, 5e-324]
+    [
+        0.0,
+        -0.0,
+        0.5,
+        5e-7,
+        1.5e-6,
+        -5e-7,
+        0.1,
+        9.7,
+        9223372036854.775,
+        -9223372036854.775,
+        9.3e12,
+        1e300,
+        -1e300,
+        5e-324,
+    ]
 )
 STRANGE = st.sampled_from(
-    ["1", " 12 ", "-0", "1.10", "1e3", "9.7", "0x1A", "1_000", "NaN", "Infinity", "1e999", "", "01", "+1", "9" * 20, "٣"]
+    [
+        "1",
+        " 12 ",
+        "-0",
+        "1.10",
+        "1e3",
+        "9.7",
+        "0x1A",
+        "1_000",
+        "NaN",
+        "Infinity",
+        "1e999",
+        "",
+        "01",
+        "+1",
+        "9" * 20,
+        "٣",
+    ]
 )
 NUMBER = st.one_of(st.none(), INTEGERS, SCALED, st.floats(-1e6, 1e6), STRANGE, st.booleans())
 TEXT = st.one_of(st.none(), st.sampled_from(ODD_TEXTS), st.text(max_size=4).filter(lambda t: t.isprintable()))
@@ -233,7 +264,9 @@ def _reads_upper(driver: Driver) -> bool:
 @given(events=st.lists(EVENTS, min_size=1, max_size=20), data=st.data())
 def test_duplicates_are_not_there_and_positions_stay(driver: Driver, events: list[Event], data: st.DataObject) -> None:
     gone = data.draw(st.sets(st.integers(0, len(events) - 1)))
-    _, computed = driver.lines([line(e) for e in events], duplicates=sorted(gone), position=1000, watermarks=NOTHING_LATE)
+    _, computed = driver.lines(
+        [line(e) for e in events], duplicates=sorted(gone), position=1000, watermarks=NOTHING_LATE
+    )
     kept = [(n, e) for n, e in enumerate(events) if n not in gone]
     found = driver.cells(computed)
     whole = {place[1]: cell for place, cell in found.items() if place[0] == "by_key" and place[2] is None}

@@ -55,6 +55,7 @@ def test_a_row_holds_window_key_events_measures_and_quality_in_this_order() -> N
         assert list(row.items()) == [
             ("statistic", "calls"),
             ("every", "6m"),
+            ("window_by", "time"),
             ("start", "2025-01-01T00:00:00Z"),
             ("stop", "2025-01-01T00:06:00Z"),
             ("start_ms", T0),

@@ -102,7 +102,8 @@ def unscaled(value: int, scale: int) -> int | float:
     >>> unscaled(1_250_000, 6), unscaled(3, 0)
     (1.25, 3)
     """
-    return value if scale == 0 else nearest(Fraction(value, 10**scale))
+    # Python's quotient of two integers is the double nearest to the exact one, reduced or not.
+    return value if scale == 0 else value / 10**scale
 
 
 def nearest(value: Fraction) -> float:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 from streamgauge.aggregates.base import Context, Op, Output, Primitive, State, Value
-from streamgauge.aggregates.declared import Single, nearest, scale_of
+from streamgauge.aggregates.declared import Single, scale_of
 from streamgauge.aggregates.states import Add, Sum
 
 
@@ -47,4 +46,4 @@ class Mean(Single):
     def present(self, states: Sequence[Any], context: Context) -> Mapping[str, Value]:
         """The mean, or null."""
         n, total = states
-        return {"": nearest(Fraction(total, n * 10 ** scale_of(context))) if n else None}
+        return {"": total / (n * 10 ** scale_of(context)) if n else None}

@@ -12,6 +12,8 @@ from streamgauge.aggregates.ratio import TwoMeasures
 Z = 1.959963984540054
 """The normal quantile of 0.975: an interval of 95 %."""
 
+_SQUARE = Z * Z
+
 
 class Proportion(TwoMeasures):
     """``proportion(k, n)`` = k / n, of two counts, the first a subset of the second, with its Wilson interval.
@@ -59,8 +61,13 @@ class Proportion(TwoMeasures):
 def wilson(k: int, n: int) -> tuple[float, float]:
     """Ends of the 95 % Wilson interval of k out of n, 0 <= k <= n, 0 < n; they enclose k / n and lie in 0..1."""
     share = k / n
-    half = Z * math.sqrt(share * (n - k) + Z * Z / 4)
-    middle, whole = k + Z * Z / 2, n + Z * Z
+    half = Z * math.sqrt(share * (n - k) + _SQUARE / 4)
+    middle, whole = k + _SQUARE / 2, n + _SQUARE
     lower = 0.0 if k == 0 else (middle - half) / whole
     upper = 1.0 if k == n else (middle + half) / whole
-    return max(0.0, min(lower, share)), min(1.0, max(upper, share))
+    # min and max would take as long as all the rest.
+    if lower > share:
+        lower = share
+    if upper < share:
+        upper = share
+    return lower if lower > 0.0 else 0.0, upper if upper < 1.0 else 1.0

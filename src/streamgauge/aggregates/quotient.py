@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 
 from streamgauge.aggregates.base import Output, Value
-from streamgauge.aggregates.declared import nearest
 from streamgauge.aggregates.ratio import TwoMeasures
 
 
@@ -35,6 +33,9 @@ class Quotient(TwoMeasures):
         if not isinstance(numerator, (int, float)) or not isinstance(denominator, (int, float)) or denominator == 0:
             return {"": None}
         try:
-            return {"": nearest(Fraction(numerator) / Fraction(denominator))}
+            (over, divisor), (under, times) = numerator.as_integer_ratio(), denominator.as_integer_ratio()
+            # Both are exact, so that only their quotient is rounded; over a positive one, or 0 would be negative.
+            over, under = over * times, divisor * under
+            return {"": over / under if under > 0 else -over / -under}
         except OverflowError:
             return {"": None}

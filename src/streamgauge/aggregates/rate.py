@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 from streamgauge.aggregates.base import Aggregate, Argument, Context, Kind, Op, Output, Primitive, State, Value
-from streamgauge.aggregates.declared import Given, called, check_number_of, condition, expression, nearest, scale_of
+from streamgauge.aggregates.declared import Given, called, check_number_of, condition, expression, scale_of
 from streamgauge.aggregates.states import Add, Sum
 
 
@@ -61,10 +60,18 @@ class Rate(Aggregate):
 
     def present(self, states: Sequence[Any], context: Context) -> Mapping[str, Value]:
         """Both rates; the first is null where nothing is covered yet."""
-        total = Fraction(states[0], 10 ** scale_of(context))
-        covered = nearest(total / Fraction(context.covered_s)) if context.covered_s else None
-        return {"": covered, "_window": nearest(total / Fraction(context.window_s))}
+        unit = 10 ** scale_of(context)
+        whole = _per(states[0], unit, context.window_s)
+        if context.covered_s == context.window_s:
+            return {"": whole, "_window": whole}
+        return {"": _per(states[0], unit, context.covered_s) if context.covered_s else None, "_window": whole}
 
     def formula(self) -> str:
         """``rate(x)``."""
         return called(self.name, (self.argument.sql,) if self.argument else (), self.where)
+
+
+def _per(total: int, unit: int, seconds: float) -> float:
+    """``total / unit / seconds``, rounded once: a float is a quotient of two integers."""
+    over, under = seconds.as_integer_ratio()
+    return total * under / (unit * over)

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from streamgauge.aggregates.base import Context, Op, Output, Primitive, State, Term, Value
-from streamgauge.aggregates.declared import Single, nearest, scale_of
+from streamgauge.aggregates.declared import Single, scale_of
 from streamgauge.aggregates.states import Add, Sum
 
 _SQUARES = (Term.HIGH_SQUARED, Term.HIGH_LOW, Term.LOW_SQUARED)
@@ -52,13 +52,17 @@ class Variance(Single):
 
     def present(self, states: Sequence[Any], context: Context) -> Mapping[str, Value]:
         """The variance, or null."""
-        exact = self.exact(states, context)
-        return {"": None if exact is None else nearest(exact)}
+        ratio = self._ratio(states, context)
+        return {"": None if ratio is None else ratio[0] / ratio[1]}
 
     def exact(self, states: Sequence[Any], context: Context) -> Fraction | None:
         """The variance as a rational, or None below two values."""
+        ratio = self._ratio(states, context)
+        return None if ratio is None else Fraction(*ratio)
+
+    def _ratio(self, states: Sequence[Any], context: Context) -> tuple[int, int] | None:
         n, total, high_squared, high_low, low_squared = states
         if n < 2:
             return None
         squares = (high_squared << 64) + (high_low << 33) + low_squared
-        return Fraction(n * squares - total * total, n * (n - 1) * 10 ** (2 * scale_of(context)))
+        return n * squares - total * total, n * (n - 1) * 10 ** (2 * scale_of(context))

@@ -144,7 +144,11 @@ class CsvCodec:
         if last_try and walk.refused:
             self._reach = max(self._reach // 2, self._block_bytes)
         size = sum(len(line) for line in lines[: walk.used])
-        return self._finish("".join(walk.parts), tuple(walk.refused), size, walk.used)
+        data = "".join(walk.parts)
+        if data:
+            # What is left of the last record's lines, so that the number of the next one can be told.
+            data = data[:-1] + "\r" * (walk.used - walk.counted) + "\n"
+        return self._finish(data, tuple(walk.refused), size, walk.used)
 
     def _clean_rows(self, lines: list[str]) -> list[list[str]] | None:
         """The rows where every line is one good record, which is nearly always; else None."""
@@ -240,7 +244,7 @@ class _Walk:
         self._one = one
         self._offset = offset
         self._first_line = first_line
-        self._counted = 0
+        self.counted = 0
         self._places = [0]
         self._records = 0
         self.parts: list[str] = []
@@ -288,9 +292,9 @@ class _Walk:
         self._add(line, "!")
 
     def _add(self, line: int, text: str) -> None:
-        lead = line - self._counted
+        lead = line - self.counted
         self.parts.append("\r" * lead + text + "\n")
-        self._counted = line + 1
+        self.counted = line + 1
         self._records += 1
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from streamgauge.codecs.base import BLANKS
 from streamgauge.event import Block
 
@@ -27,6 +29,14 @@ def lines_of(block: Block, records: Sequence[int]) -> list[tuple[int, int, bytes
     if missing:
         raise IndexError(f"block {block.number} of {block.lane.name} has no record {min(missing)}")
     return [found[record] for record in records]
+
+
+def next_line(block: Block) -> int:
+    """The number of the line at the block's ``end``, where reading may go on."""
+    data = np.frombuffer(block.data, np.uint8)
+    feeds, returns = int(np.count_nonzero(data == 10)), int(np.count_nonzero(data == 13))
+    lines = {"json": returns, "csv": feeds + returns}
+    return block.first_line + lines.get(block.form, feeds)
 
 
 def _walk(block: Block, refused: dict[int, int]) -> list[tuple[int, tuple[int, int, bytes]]]:

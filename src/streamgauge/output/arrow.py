@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from typing import IO, Any
 
 import pyarrow as pa
@@ -13,7 +12,8 @@ import pyarrow.parquet as pq
 from streamgauge.aggregates.base import Value
 from streamgauge.errors import UsageError
 from streamgauge.output.base import Block, Options, with_bytes
-from streamgauge.output.present import Column, Presenter, Query, Row
+from streamgauge.output.cells import Columns
+from streamgauge.output.present import Column, Presenter, Query
 
 BATCH = 16_384
 """Rows of a record batch, and of a Parquet row group."""
@@ -39,12 +39,30 @@ def schema_of(presenter: Presenter, query: Query) -> pa.Schema:
 
 
 def record_batches(presenter: Presenter, query: Query) -> Iterator[pa.RecordBatch]:
-    """The rows, ``BATCH`` at a time. Raises UsageError for an integer that does not fit 64 bits."""
+    """The rows, about ``BATCH`` at a time. Raises UsageError for an integer that does not fit 64 bits."""
     schema, columns = schema_of(presenter, query), presenter.columns(query)
-    rows = presenter.rows(query)
-    while batch := list(islice(rows, BATCH)):
-        arrays = [_array(column, schema.field(n).type, batch) for n, column in enumerate(columns)]
+    # A time is written as text in all other formats; here it is the instant.
+    place = {column.name: n for n, column in enumerate(columns)}
+    places = [place[c.name + "_ms"] if c.type == "time" else n for n, c in enumerate(columns)]
+    for found in _gathered(presenter.batches(query)):
+        kinds = (field.type for field in schema)
+        arrays = [_array(c, kind, found[n]) for c, kind, n in zip(columns, kinds, places, strict=True)]
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _gathered(batches: Iterator[Columns]) -> Iterator[Columns]:
+    """Fewer and larger batches."""
+    held: list[list[Value]] = []
+    for columns in batches:
+        if not held:
+            held = [[] for _ in columns]
+        for values, more in zip(held, columns, strict=True):
+            values.extend(more)
+        if len(held[0]) >= BATCH:
+            yield list(held)
+            held = []
+    if held:
+        yield list(held)
 
 
 def arrow_table(presenter: Presenter, query: Query) -> pa.Table:
@@ -120,19 +138,25 @@ def _field(column: Column, tz: str) -> pa.Field:
     return pa.field(column.name, kind, metadata={name: text for name, text in told.items() if text})
 
 
-def _array(column: Column, kind: pa.DataType, rows: Sequence[Row]) -> pa.Array:
+def _array(column: Column, kind: pa.DataType, values: Sequence[Value]) -> pa.Array:
     if column.type == "time":
-        return pa.array([row[column.name + "_ms"] for row in rows], pa.int64()).cast(kind)
+        return pa.array(values, pa.int64()).cast(kind)
     convert = _CONVERT.get(column.type)
-    values = [row[column.name] for row in rows]
+    if convert is not None and not (column.type == "text" and _has_bytes(values)):
+        values = [None if value is None else convert(value) for value in values]
     try:
-        return pa.array(values if convert is None else [None if v is None else convert(v) for v in values], kind)
+        return pa.array(values, kind)
     except (OverflowError, pa.ArrowInvalid) as e:
         wide = next((v for v in values if isinstance(v, int) and not -(2**63) <= v < 2**63), None)
         if wide is None:
             raise
         problem = f"column {column.name!r}: {wide} does not fit the 64 bits that a column of integers has"
         raise UsageError(f"{problem}; write csv or json, or declare it as a sum of ...::DOUBLE") from e
+
+
+def _has_bytes(values: Sequence[Any]) -> bool:
+    """Whether no text has a lone surrogate: all of them are joined, which is far faster than to look at each."""
+    return with_bytes(joined := "".join(filter(None, values))) == joined
 
 
 def _pairs(value: Any) -> list[dict[str, Value]]:

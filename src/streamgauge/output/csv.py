@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import IO
 
 from streamgauge.aggregates.base import Value
 from streamgauge.output.base import Block, Options, with_bytes
+from streamgauge.output.fields import texts
 
 _QUOTED = re.compile('^$|[,"\r\n]|^ | $')
 _FORMULA = re.compile("[=+\\-@\t\r]")
@@ -16,10 +18,12 @@ _FORMULA = re.compile("[=+\\-@\t\r]")
 
 def write_csv(blocks: Iterable[Block], out: IO[str], options: Options) -> None:
     """One statistic and length. Null is an empty field, an empty text is ``""``; maps and lists are JSON text."""
+    known = partial(field, safe=options.csv_safe)
     for presenter, query in blocks:
         out.write(",".join(c.name for c in presenter.columns(query)) + "\r\n")
-        for row in presenter.rows(query):
-            out.write(",".join([field(value, options.csv_safe) for value in row.values()]) + "\r\n")
+        for columns in presenter.batches(query):
+            fields = [texts(column, "", known, known) for column in columns]
+            out.write("".join([",".join(record) + "\r\n" for record in zip(*fields, strict=True)]))
 
 
 def field(value: Value, safe: bool = False) -> str:

@@ -11,7 +11,8 @@ from rich.cells import cell_len
 
 from streamgauge.aggregates.base import Value
 from streamgauge.aggregates.count import Count
-from streamgauge.output.present import PROVISIONAL, Presenter, Query, Row, ShownMeasure
+from streamgauge.output.cells import PROVISIONAL, ShownMeasure
+from streamgauge.output.present import Presenter, Query, Row
 from streamgauge.output.text import Glyphs, folded, percent_decimals
 
 GAP = 2

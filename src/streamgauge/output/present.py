@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import heapq
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from itertools import islice
-from typing import Any
+from itertools import chain, islice
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from streamgauge.aggregates.base import Aggregate, Context, Measure, Output, Ratio, Value
+from streamgauge.aggregates.base import Aggregate, Output, Value
 from streamgauge.bound import BoundMeasure, BoundStatistic
 from streamgauge.errors import DeclarationError, UsageError, nearest
-from streamgauge.event import NEVER
 from streamgauge.expression import SqlType
-from streamgauge.output.rollup import NO_KEY, Cell, RollUp, counted, plain, rolled
-from streamgauge.store.base import ALL_TEXT, OTHER_TEXT, Store
+from streamgauge.output.cells import CellColumns, Columns, ShownMeasure
+from streamgauge.output.rollup import Cell, RollUp, counted, rolled
+from streamgauge.store.base import CellRow, Store
 from streamgauge.windows import Length, check_zone, parse_length
 
 Row = dict[str, Value]
 """One cell, flat: columns by name, in the order of ``Presenter.columns``."""
 
-FINAL = "final"
-PROVISIONAL = "provisional"
+Record = tuple[Value, ...]
+"""The same without the names."""
+
+Ordering = tuple[Callable[[Record], Any], bool]
+"""What to sort by, and whether descending."""
+
+ROWS = 1024
+"""Rows that are presented at once."""
+
+T = TypeVar("T")
 
 _KEY_TYPES = {SqlType.BIGINT: "int", SqlType.DOUBLE: "float", SqlType.BOOLEAN: "bool"}
 _ANY_TYPES = {**_KEY_TYPES, SqlType.VARCHAR: "text"}
 _UNITS = frozenset(("ns", "us", "ms", "s", "minutes", "hours", "bytes"))
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,32 +71,6 @@ class Query:
     tz: str = "UTC"
 
 
-@dataclass(frozen=True, slots=True)
-class ShownMeasure:
-    """A measure that people see, and its columns: ``columns[i]`` holds ``outputs[i]``.
-
-    ``low`` is the column that says whether a proportion is of fewer than ``min_n`` events, or empty.
-    """
-
-    name: str
-    measure: Measure
-    outputs: tuple[Output, ...]
-    columns: tuple[str, ...]
-    low: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """What the rows of one window have in common."""
-
-    start_ms: int
-    stop_ms: int
-    start: str
-    stop: str
-    state: str
-    contexts: tuple[Context, ...]
-
-
 class Presenter:
     """Presents the cells of one statistic. Reads the store each time that rows are asked for.
 
@@ -103,9 +82,8 @@ class Presenter:
         self.statistic, self.watermark = statistic, watermark
         self.shown = tuple(self._shown(m) for m in statistic.measures if not m.name.startswith("_"))
         self._store = store
-        self._aggregates = [(m, m.measure) for m in statistic.measures if isinstance(m.measure, Aggregate)]
-        self._ratios = [(m.name, m.measure) for m in statistic.measures if isinstance(m.measure, Ratio)]
-        self._states = [state for _, aggregate in self._aggregates for state in aggregate.states()]
+        aggregates = (m.measure for m in statistic.measures if isinstance(m.measure, Aggregate))
+        self._states = [state for aggregate in aggregates for state in aggregate.states()]
 
     def length(self, query: Query) -> Length:
         """The window length that is asked for."""
@@ -150,19 +128,23 @@ class Presenter:
         return [*found, *_AFTER]
 
     def rows(self, query: Query) -> Iterator[Row]:
-        """One row per cell. Streams in the order of the store (start, then the key's canonical text).
+        """One row per cell, as a dictionary; see ``batches``."""
+        names = [column.name for column in self.columns(query)]
+        batches = self.batches(query)
+        return (dict(zip(names, record, strict=True)) for columns in batches for record in zip(*columns, strict=True))
 
-        With ``order`` all rows are held, or as many as ``limit`` says; in a roll-up those of one window.
+    def batches(self, query: Query) -> Iterator[Columns]:
+        """The rows as columns, in the order of ``columns``, at most ``ROWS`` at a time.
+
+        Streams in the order of the store (start, then the key's canonical text), no further ahead than the store
+        reads. With ``order`` all rows are held, or as many as ``limit`` says; in a roll-up those of one window.
         """
         columns = self.columns(query)
-        rows = self._rows(query)
-        if query.order is not None:
-            key, descending = _ordering(query.order, columns)
-            if query.limit is None:
-                return iter(sorted(rows, key=key, reverse=descending))
-            best = heapq.nlargest if descending else heapq.nsmallest
-            return iter(best(query.limit, rows, key=key))
-        return rows if query.limit is None else islice(rows, query.limit)
+        keys, zone = tuple(self.keys(query)), ZoneInfo(query.tz)
+        made = CellColumns(self.statistic, self.shown, self.length(query), keys, zone, self.watermark)
+        if query.order is None:
+            return map(made.of, _first(self._cells(query), query.limit))
+        return _ordered(map(made.of, self._cells(query)), _ordering(query.order, columns), query.limit)
 
     def count(self, query: Query) -> int:
         """How many rows there are, whatever the limit. Reads all of them, but presents none."""
@@ -218,62 +200,18 @@ class Presenter:
             return None
         return RollUp(tuple(declared.index(name) for name in query.by), self.statistic.spec.totals)
 
-    def _rows(self, query: Query) -> Iterator[Row]:
-        length, zone, keys = self.length(query), ZoneInfo(query.tz), tuple(self.keys(query))
-        to = self._roll_up(query)
-        batches = self._store.cells(self.statistic.version, length.text, query.start_ms, query.stop_ms)
-        window: _Window | None = None
-        for cell in plain(batches, self._states) if to is None else rolled(batches, self._states, to):
-            if window is None or window.start_ms != cell.start:
-                window = self._window(length, zone, cell.start)
-            yield self._row(length, keys, window, cell)
-
-    def _window(self, length: Length, zone: ZoneInfo, start: int) -> _Window:
-        stop = self.statistic.windows.stop(length, start)
-        # What is due by then has come only when the watermark is this much further.
-        reached = self.watermark - self.statistic.delay_ms - self.statistic.lateness_ms
-        covered = None if self.watermark == NEVER else min(max(reached - start, 0), stop - start) / 1000
-        contexts = tuple(Context((stop - start) / 1000, covered, m.scales) for m, _ in self._aggregates)
-        state = FINAL if reached >= stop else PROVISIONAL
-        return _Window(start, stop, iso(start, zone), iso(stop, zone), state, contexts)
-
-    def _row(self, length: Length, keys: tuple[str, ...], window: _Window, cell: Cell) -> Row:
-        row: Row = {
-            "statistic": self.statistic.name, "every": length.text, "start": window.start, "stop": window.stop,
-            "start_ms": window.start_ms, "stop_ms": window.stop_ms,
-        }  # fmt: skip
-        if cell.key in (ALL_TEXT, OTHER_TEXT, NO_KEY):
-            row["row"] = "other" if cell.key == OTHER_TEXT else "all"
-            row.update(dict.fromkeys(keys))
-        else:
-            row["row"] = "key"
-            row.update(zip(keys, json.loads(cell.key), strict=True))
-        row["events"] = cell.events
-        self._measure(row, window, cell)
-        row["late"], row["revision"] = cell.late, cell.revision
-        row["wrong_types"] = dict(sorted(cell.wrong.items())) or None
-        row["state"] = window.state
-        return row
-
-    def _measure(self, row: Row, window: _Window, cell: Cell) -> None:
-        presented: dict[str, Mapping[str, Value]] = {}
-        for (m, aggregate), context in zip(self._aggregates, window.contexts, strict=True):
-            presented[m.name] = aggregate.present(cell.states[m.first : m.first + m.count], context)
-        for name, ratio in self._ratios:
-            over, under = presented[str(ratio.numerator)].get(""), presented[str(ratio.denominator)].get("")
-            presented[name] = ratio.present_ratio(over, under)
-        for shown in self.shown:
-            values = presented[shown.name]
-            for column, output in zip(shown.columns, shown.outputs, strict=True):
-                row[column] = values[output.suffix]
-            if shown.low:
-                n = values["_n"]
-                row[shown.low] = isinstance(n, int) and n < (self.statistic.spec.min_n or 0)
+    def _cells(self, query: Query) -> Iterator[Sequence[Cell] | Sequence[CellRow]]:
+        length, to = self.length(query).text, self._roll_up(query)
+        batches = self._store.cells(self.statistic.version, length, query.start_ms, query.stop_ms)
+        if to is not None:
+            return _chunks(rolled(batches, self._states, to))
+        return (batch[n : n + ROWS] for batch in batches for n in range(0, len(batch), ROWS))
 
 
 _BEFORE = (
     Column("statistic", "text", "text", "", "name of the statistic"),
     Column("every", "text", "text", "", "length of the window"),
+    Column("window_by", "text", "text", "", "field that chooses the window; time: that of the event"),
     Column("start", "time", "time", "", "start of the window, ISO 8601"),
     Column("stop", "time", "time", "", "end of the window, which is not part of it, ISO 8601"),
     Column("start_ms", "int", "number", "ms", "start, ms since 1970 UTC"),
@@ -288,17 +226,38 @@ _AFTER = (
 )
 
 
-def iso(time_ms: int, zone: ZoneInfo) -> str:
-    """ISO 8601 to the second, with the zone's offset; ``Z`` for UTC. Windows start and end at whole seconds.
-
-    >>> iso(1_735_689_600_000, ZoneInfo("UTC")), iso(1_735_689_600_000, ZoneInfo("Asia/Kathmandu"))
-    ('2025-01-01T00:00:00Z', '2025-01-01T05:45:00+05:45')
-    """
-    text = (_EPOCH + timedelta(milliseconds=time_ms)).astimezone(zone).isoformat(timespec="seconds")
-    return text.removesuffix("+00:00") + "Z" if zone.key == "UTC" else text
+def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    """``ROWS`` at a time."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, ROWS)):
+        yield chunk
 
 
-def _ordering(order: str, columns: list[Column]) -> tuple[Callable[[Row], Any], bool]:
+def _first(
+    batches: Iterable[Sequence[Cell] | Sequence[CellRow]], limit: int | None
+) -> Iterator[Sequence[Cell] | Sequence[CellRow]]:
+    """As many cells as the limit says; no batch is read beyond it."""
+    if limit is None:
+        yield from batches
+        return
+    iterator = iter(batches)
+    while limit and (batch := next(iterator, None)) is not None:
+        yield batch[:limit]
+        limit -= min(limit, len(batch))
+
+
+def _ordered(batches: Iterable[Columns], order: Ordering, limit: int | None) -> Iterator[Columns]:
+    key, descending = order
+    records = chain.from_iterable(zip(*columns, strict=True) for columns in batches)
+    if limit is None:
+        found = sorted(records, key=key, reverse=descending)
+    else:
+        found = (heapq.nlargest if descending else heapq.nsmallest)(limit, records, key=key)
+    for chunk in _chunks(found):
+        yield list(zip(*chunk, strict=True))
+
+
+def _ordering(order: str, columns: Sequence[Column]) -> Ordering:
     """The sort key of a column, and whether to sort by it descending. Nulls come last either way."""
     name, descending = order.removeprefix("-"), order.startswith("-")
     known = {c.name: c for c in columns}
@@ -309,10 +268,10 @@ def _ordering(order: str, columns: list[Column]) -> tuple[Callable[[Row], Any], 
         problem = f"column {name!r} holds a {known[name].type}, which has no order"
         raise UsageError(f"order: {problem}; name a number or a text")
     # The texts of times do not sort where the zone's offset changes.
-    source = {"start": "start_ms", "stop": "stop_ms"}.get(name, name)
+    place = list(known).index({"start": "start_ms", "stop": "stop_ms"}.get(name, name))
 
-    def key(row: Row) -> tuple[bool, bool, Any]:
-        value = row[source]
+    def key(record: Record) -> tuple[bool, bool, Any]:
+        value = record[place]
         return (value is None) is not descending, isinstance(value, str), 0 if value is None else value
 
     return key, descending

@@ -1,4 +1,4 @@
-"""Cells as they are read: their states unpacked, those of several keys merged where fewer keys are asked for."""
+"""Roll-up: the cells of several keys merged, where fewer keys are asked for."""
 
 from __future__ import annotations
 
@@ -56,14 +56,6 @@ class RollUp:
             return text
         values = json.loads(text)
         return key_text([values[place] for place in self.places])
-
-
-def plain(batches: Iterable[Sequence[CellRow]], states: Sequence[State]) -> Iterator[Cell]:
-    """The stored cells, as they are."""
-    for batch in batches:
-        for row in batch:
-            unpacked = [state.unpack(packed) for state, packed in zip(states, row.states, strict=True)]
-            yield Cell(*row[:6], unpacked)
 
 
 def rolled(batches: Iterable[Sequence[CellRow]], states: Sequence[State], to: RollUp) -> Iterator[Cell]:

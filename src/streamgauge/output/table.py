@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.text import Text
 
 from streamgauge.output.base import Block, Options
+from streamgauge.output.cells import PROVISIONAL
 from streamgauge.output.layout import GAP, MARK, Cell, Shown, narrowed, parts, shown_columns
-from streamgauge.output.present import PROVISIONAL, Presenter, Query, Row
+from streamgauge.output.present import Presenter, Query, Row
 from streamgauge.output.text import Glyphs, folded
 
 PIPE_WIDTH = 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import tempfile
@@ -42,7 +43,9 @@ class SliceBuffer:
     def close(self) -> None:
         """Free the memory."""
         self.view.release()
-        self._map.close()
+        # A block of a run that was broken off may still point into the memory, which is then freed with it.
+        with contextlib.suppress(BufferError):
+            self._map.close()
         if self._file is not None:
             self._file.close()
         else:
