@@ -123,7 +123,7 @@ def check_same(
 _RARE = settings(phases=[Phase.explicit, Phase.reuse, Phase.generate])
 
 
-@settings(_RARE, max_examples=25)
+@settings(_RARE, max_examples=20)
 @given(
     counts=st.lists(st.integers(1, 60), min_size=1, max_size=3),
     seed=st.integers(0, 10**6),
@@ -138,9 +138,9 @@ def test_any_schedule_gives_the_same_store(
 
 
 @pytest.mark.slow
-@settings(_RARE, max_examples=100)
+@settings(_RARE, max_examples=30)
 @given(
-    counts=st.lists(st.integers(1, 300), min_size=1, max_size=4),
+    counts=st.lists(st.integers(1, 150), min_size=1, max_size=3),
     seed=st.integers(0, 10**6),
     options=INPUTS,
     schedule=SCHEDULES,

@@ -148,7 +148,7 @@ def _run(
 
     with view.progress() as on_progress, program.run_report(files, loaded, options, None, on_progress) as found:
         on_progress(None, None)
-        view.show(found, wanted)
+        view.show(found, wanted, summary)
         view.show_beside(found, dead_letters, summary)
         problems = bool(found.summary["problems"])
     raise typer.Exit(1 if problems else 0)

@@ -53,7 +53,12 @@ class InputError(StreamgaugeError):
 
 
 class StoreError(StreamgaugeError):
-    """The store cannot be used as it is (newer schema, foreign file, read-only). The operator must act."""
+    """The store cannot be used as it is (newer schema, foreign file, read-only, made with other declarations).
+
+    The operator must act, and nothing was reported: so the exit code is that of a mistake in the command.
+    """
+
+    exit_code = 2
 
 
 class RetryableError(StreamgaugeError):

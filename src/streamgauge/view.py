@@ -121,8 +121,12 @@ def _with_keys(statistics: list[BoundStatistic], by: tuple[str, ...], named: boo
     return having
 
 
-def show(report: Report, view: View) -> None:
-    """Write what was asked for. Raises UsageError where the output cannot be written."""
+def show(report: Report, view: View, summary: str = "") -> None:
+    """Write what was asked for. Raises UsageError where the output cannot be written.
+
+    ``summary`` is the form of the one that will follow on standard error: on the same terminal, what it says of the
+    inputs is not said twice.
+    """
     from streamgauge.output import write
     from streamgauge.output.present import Query
 
@@ -142,7 +146,35 @@ def show(report: Report, view: View) -> None:
         )
         blocks.append((report.presenter(statistic.name), query))
     with _opened(view) as out:
-        write(view.format, blocks, out, csv_safe=view.csv_safe)
+        write(view.format, blocks, out, csv_safe=view.csv_safe, notes=_notes(report, view, summary))
+
+
+def _notes(report: Report, view: View, summary: str) -> dict[str, list[str]]:
+    """What a table says below each statistic, and at its end."""
+    from streamgauge.output.summary import input_notes, statistic_notes
+
+    if view.format != "table":
+        return {}
+    statistics = report.declarations.statistics.values()
+    known = {text: normal for s in statistics for text, normal in _fields(s).items()}
+    notes = {}
+    for statistic in statistics:
+        own = set(_fields(statistic).values())
+        fields = [text for text in report.summary.get("wrong_types", {}) if known.get(text) in own]
+        notes[statistic.name] = statistic_notes(report.summary, statistic.name, fields)
+    same_place = view.output == "-" and sys.stdout.isatty() and sys.stderr.isatty()
+    if not (same_place and summary == "text"):
+        notes[""] = input_notes(report.summary)
+    return notes
+
+
+def _fields(statistic: BoundStatistic) -> dict[str, str]:
+    """What a statistic reads and may find to be of the wrong type: normal forms by their texts."""
+    fields: dict[str, str] = {}
+    for expression in statistic.expressions():
+        fields.update({part.text: part.normal for part in (expression, *expression.casts)})
+        fields.update({name: name for name in expression.names})
+    return fields
 
 
 @contextlib.contextmanager
@@ -192,13 +224,12 @@ def show_beside(report: Report, dead_letters: str, summary: str) -> None:
 
 def print_summary(report: Report, form: str) -> None:
     """Print the summary on standard error."""
-    from streamgauge.output.summary import as_json, summary_lines
+    from streamgauge.output import summary
 
     if form == "json":
-        print(json.dumps(as_json(report.summary)), file=sys.stderr)
-        return
-    for line in summary_lines(report.summary):
-        print(line, file=sys.stderr)
+        print(json.dumps(summary.as_json(report.summary)), file=sys.stderr)
+    else:
+        summary.print_summary(report.summary, sys.stderr)
 
 
 @contextlib.contextmanager

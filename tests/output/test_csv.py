@@ -58,12 +58,12 @@ def test_a_header_then_a_record_per_cell_each_ended_by_cr_lf() -> None:
         assert [json.loads(r["codes"]) for r in found] == [{"": 1}, {"-1": 3}, {}]
         assert {r["last"] for r in found} == {""}
         # Null is nothing at all, an empty text is a pair of quotes.
-        assert [line.split(",")[7] for line in text.split("\r\n")[1:4]] == ['""', "'-1", ""]
+        assert [line.split(",")[8] for line in text.split("\r\n")[1:4]] == ['""', "'-1", ""]
 
 
 def test_a_csv_of_no_cell_still_has_its_header() -> None:
     with presenter(KEYED, []) as shown:
-        assert written("csv", (shown, Query())).startswith("statistic,every,start,")
+        assert written("csv", (shown, Query())).startswith("statistic,every,window_by,start,")
 
 
 @pytest.mark.parametrize("name", ["csv", "parquet", "arrow"])

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamgauge.aggregates import count, latest, sum, tally, top
+from streamgauge.aggregates import count, latest, mean, proportion, sum, tally, top
 from streamgauge.output import writer
-from streamgauge.output.json import object_text
+from streamgauge.output.json import json_text
 from streamgauge.output.present import Presenter, Query
 from streamgauge.store import open_store
 from streamgauge.store.base import CellRow, Store
@@ -25,16 +25,17 @@ VALUES: Any = st.recursive(
     max_leaves=5,
 )
 BOUND = statistic("s", {"n": count(), "wide": sum("body.v::BIGINT")}, by={"k": "body.k"}, every=["6m", "1h"])
+OK = "body.ok = '1'"
+TEXTS = {"codes": tally("body.k"), "last": latest("body.k"), "flag": latest(OK)}
 EVENTS = [{"time": 0, "body.k": k, "body.v::BIGINT": 2**63 - 1} for k in ["é", "é", '"', "\x9b[2J\n", None]]
 
 
-@given(row=st.dictionaries(st.text(), VALUES))
-def test_any_row_is_one_line_that_reads_back_as_itself(row: dict[str, Any]) -> None:
-    for ascii_only in (False, True):
-        text = object_text(row, ascii_only)
-        assert json.loads(text) == json.loads(json.dumps(row))
-        assert len(text.splitlines()) == 1
-        text.encode()
+@given(value=VALUES)
+def test_any_value_is_one_line_that_reads_back_as_itself(value: Any) -> None:
+    text = json_text(value)
+    assert json.loads(text) == value
+    assert len(text.splitlines()) <= 1
+    text.encode()
 
 
 def test_json_is_one_array_over_all_blocks_and_ndjson_the_same_objects_by_line() -> None:
@@ -45,6 +46,15 @@ def test_json_is_one_array_over_all_blocks_and_ndjson_the_same_objects_by_line()
         assert [json.loads(line) for line in written("ndjson", *blocks).split("\n")[:-1]] == rows
         assert [(row["every"], row["k"], row["n"]) for row in rows[:2]] == [("6m", '"', 1), ("6m", "\x9b[2J\n", 1)]
         assert max(row["wide"] for row in rows) == 2 * (2**63 - 1)
+
+
+def test_an_object_is_what_json_itself_makes_of_the_row() -> None:
+    measures = {"n": count(), "share": proportion(count(OK), count()), "mean": mean("body.x::DOUBLE"), **TEXTS}
+    bound = statistic("s", measures, by={"k": "body.k", "code": "body.v::BIGINT", "ok": OK}, min_n=2)
+    values = [(k, v, x) for k in ("%s", "a", None) for v in (1, None) for x in (0.1, -0.0, None)]
+    events = [{"time": 0, "body.k": k, "body.v::BIGINT": v, "body.x::DOUBLE": x, OK: v == 1} for k, v, x in values]
+    with presenter(bound, events) as shown:
+        assert written("ndjson", (shown, Query())) == "".join(json.dumps(r) + "\n" for r in shown.rows(Query()))
 
 
 def test_no_rows_are_an_empty_array_and_no_line() -> None:

@@ -13,12 +13,14 @@ from rich.cells import cell_len
 from streamgauge.aggregates import count, latest, mean, proportion, quantiles, rate, sum, tally, top
 from streamgauge.output import Options, write, writer
 from streamgauge.output import table as table_module
+from streamgauge.output.cells import window_by
 from streamgauge.output.layout import Shown, parts, wrapped
 from streamgauge.output.present import Presenter, Query
 from tests.output.made import Event, presenter, statistic, table, written
 
 T0 = 1_735_689_600_000  # 2025-01-01T00:00:00Z
 ANSWERED = "body.answer IS NOT NULL"
+FAILED = "body.b = 'x'"
 answered, attempts = count(ANSWERED), count()
 BOUND = statistic(
     "carrier_quality",
@@ -82,7 +84,15 @@ def test_no_line_is_wider_than_the_width_and_no_value_is_lost(width: int) -> Non
     with presenter(BOUND, EVENTS) as shown:
         found = table(shown, width=width)
     assert max(cell_len(line) for line in lines(found)) <= max(width, 60)
-    for value in ("66.7 % (20.8-93.9, n 3)", "45.750", "1 496", "486: 1", "carrier", "acme", "-"):
+    for value in (
+        "66.7 % (20.8-93.9, n 3)" if width >= 120 else "66.7 %",
+        "45.750",
+        "1 496",
+        "486: 1",
+        "carrier",
+        "acme",
+        "-",
+    ):
         assert value in found
 
 
@@ -90,10 +100,34 @@ def test_where_not_all_columns_fit_they_go_on_in_a_second_table_with_the_same_ke
     with presenter(BOUND, EVENTS) as shown:
         found = lines(table(shown, width=80))
     assert [line.split() for line in found if line.startswith("start")] == [
-        ["start", "carrier", "attempts", "answer_rate", "acd_s"],
-        ["start", "carrier", "p50", "p95", "replies"],
+        ["start", "carrier", "attempts", "of", "attempts", "acd_s", "p50", "p95"],
+        ["start", "carrier", "replies"],
     ]
-    assert len([line for line in found if line.startswith("2025-01-01 00:06  acme")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("others", "width", "header", "cells", "told"),
+    [
+        (2, 95, "share", ["66.7 % (20.8-93.9, n 3)", "0.0 % (0.0-79.3, n 1)"], False),
+        (2, 90, "of attempts", ["66.7 % (20.8-93.9)", "0.0 % (0.0-79.3, n 1)"], False),
+        (2, 80, "of attempts", ["66.7 %", "0.0 % (n 1)"], True),
+        (9, 119, "of attempts", ["66.7 %", "0.0 % (n 1)"], True),
+        (9, 120, "of attempts", ["66.7 % (20.8-93.9)", "0.0 % (0.0-79.3, n 1)"], False),
+    ],
+)
+def test_where_it_is_narrow_n_stands_in_its_own_column_only_and_then_intervals_go(
+    others: int, width: int, header: str, cells: list[str], told: bool
+) -> None:
+    shares = {"share": proportion(answered, attempts), "unnamed": proportion(count(FAILED), count("body.c = 'x'"))}
+    long = {f"a_long_name_{n}": mean("body.talk::DOUBLE") for n in range(others)}
+    bound = statistic("wide", {"attempts": attempts, **shares, **long})
+    events = [{**call(0, None, talk, 0, ""), FAILED: False, "body.c = 'x'": talk == 1} for talk in (1, 2, None)]
+    with presenter(bound, events) as shown:
+        found = lines(table(shown, width=width))
+    row = next(line for line in found if line.startswith("2025"))
+    assert [cell.strip() for cell in row.split("  ") if "%" in cell] == cells
+    assert any(header in line for line in found)
+    assert any("95 % intervals stand in" in line for line in found) is told
 
 
 def test_a_map_that_does_not_fit_beside_the_keys_is_folded_between_its_entries() -> None:
@@ -285,6 +319,9 @@ def test_a_statistic_over_a_shape_says_which_field_chose_the_window() -> None:
     voip = load(packs=["voip"]).statistics["carrier_quality"]
     shown = Presenter(voip, None, 0)  # type: ignore[arg-type]
     assert "chosen by the end of the call" in table_module.title(shown, Query())
+    assert window_by(voip) == "end"
+    by_start = load(packs=["voip"], parameters={"window_by": "start"}).statistics["carrier_quality"]
+    assert window_by(by_start) == "start"
 
 
 def test_all_options_have_defaults() -> None:

@@ -106,11 +106,6 @@ def unscaled(value: int, scale: int) -> int | float:
     return value if scale == 0 else value / 10**scale
 
 
-def nearest(value: Fraction) -> float:
-    """The double nearest to an exact rational: the one rounding of everything presented."""
-    return value.numerator / value.denominator
-
-
 def root(value: Fraction) -> float:
     """The double nearest to the square root of an exact rational >= 0.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from json.encoder import encode_basestring
 from typing import IO, Any
 
 from streamgauge.output.base import Block, Options
@@ -38,7 +39,11 @@ def json_text(value: Any) -> str:
     >>> json_text({"carrier": "a\x1b[2J\x9b\u00e9", "n": 2**64, "codes": {"200": 5}, "acd_s": None})
     '{"carrier": "a\\u001b[2J\\u009bé", "n": 18446744073709551616, "codes": {"200": 5}, "acd_s": null}'
     """
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", _READABLE.encode(value))
+    return _UNSAFE.sub(_escaped, encode_basestring(value) if isinstance(value, str) else _READABLE.encode(value))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def _objects(blocks: Iterable[Block], out: IO[str]) -> Iterator[list[str]]:

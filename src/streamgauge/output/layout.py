@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
 from rich.cells import cell_len
 
-from streamgauge.aggregates.base import Value
+from streamgauge.aggregates.base import Ratio, Value
 from streamgauge.aggregates.count import Count
 from streamgauge.output.cells import PROVISIONAL, ShownMeasure
 from streamgauge.output.present import Presenter, Query, Row
@@ -31,15 +31,35 @@ MARK = "*"
 """Stands behind the start of a window that is provisional."""
 
 
+WIDE = 120
+"""A table that is less wide may leave out intervals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What stands in the cell of a proportion: its interval, and its n even where that has a column of its own."""
+
+    interval: bool = True
+    every_n: bool = True
+
+
+def forms(width: int) -> list[Form]:
+    """How proportions may be shown, the fullest first: the first is taken that lets all columns fit, else the last."""
+    found = [Form(), Form(every_n=False)]
+    return found if width >= WIDE else [*found, Form(interval=False, every_n=False)]
+
+
 @dataclass(slots=True)
 class Shown:
     """A column of a table. Widths only grow, so that the parts of a long table stay in line.
 
-    ``most`` bounds the width of a column of texts, whose longer values go on in the next line.
+    ``most`` bounds the width of a column of texts, whose longer values go on in the next line. ``under`` stands below
+    its name.
     """
 
     name: str
     cell: Callable[[Row], Cell]
+    under: str = ""
     most: int = 0
     lead: bool = False
     measure: str = ""
@@ -62,7 +82,8 @@ class Shown:
     def _settle(self) -> None:
         values = self.head + self.tail + (1 if self.head and self.tail else 0)
         values = min(values, self.most) if self.most else values
-        self.header = wrapped(self.name, max(values, LEAST_HEADER))
+        room = max(values, LEAST_HEADER)
+        self.header = [*wrapped(self.name, room), *(wrapped(self.under, room) if self.under else ())]
         self.width = max(values, *map(len, self.header))
 
     def lines(self, cell: Cell) -> list[str]:
@@ -125,7 +146,7 @@ def narrowed(lead: Sequence[Shown], columns: Sequence[Shown], width: int) -> Non
             column.narrow(max(LEAST_TEXT, room))
 
 
-def shown_columns(presenter: Presenter, query: Query, glyphs: Glyphs, width: int) -> list[Shown]:
+def shown_columns(presenter: Presenter, query: Query, glyphs: Glyphs, width: int, form: Form) -> list[Shown]:
     """The columns of a table: the window's start, the keys, then what was measured.
 
     Left out: what is the same in every row, bounds and n (they stand in the cell of their proportion), a rate over
@@ -135,26 +156,30 @@ def shown_columns(presenter: Presenter, query: Query, glyphs: Glyphs, width: int
     keys = presenter.keys(query)
     most = max(LEAST_TEXT, (width - 20) // (len(keys) + 1))
     for n, key in enumerate(keys):
-        columns.append(Shown(key, _key(key, n == 0, glyphs), most, lead=True))
+        columns.append(Shown(key, _key(key, n == 0, glyphs), most=most, lead=True))
     if not any(isinstance(s.measure, Count) and s.measure.formula() == "count()" for s in presenter.shown):
         columns.append(Shown("events", _number("events", glyphs)))
+    counts = {shown.name for shown in presenter.shown if isinstance(shown.measure, Count)}
     for shown in presenter.shown:
-        columns.extend(_measure(shown, glyphs, max(most, 60)))
+        columns.extend(_measure(shown, glyphs, max(most, 60), form, counts))
     return columns
 
 
-def _measure(shown: ShownMeasure, glyphs: Glyphs, most: int) -> Iterator[Shown]:
+def _measure(shown: ShownMeasure, glyphs: Glyphs, most: int, form: Form, counts: Container[str]) -> Iterator[Shown]:
     by_suffix = {o.suffix: (o, c) for o, c in zip(shown.outputs, shown.columns, strict=True)}
     main = by_suffix.get("", (None, ""))[0]
     if main is not None and main.format == "percent":
-        yield Shown(shown.name, _percent(shown, {s: c for s, (_, c) in by_suffix.items()}, glyphs))
+        whole = shown.measure.denominator if isinstance(shown.measure, Ratio) and not form.every_n else ""
+        left_out = (() if form.interval else ("_lower", "_upper")) + (("_n",) if whole in counts else ())
+        told = {suffix: column for suffix, (_, column) in by_suffix.items() if suffix not in left_out}
+        yield Shown(shown.name, _percent(shown, told, glyphs), f"of {whole}" if whole in counts else "")
         return
     for suffix, (output, column) in by_suffix.items():
         if output.format == "map":
             other = by_suffix.get("_other", (None, ""))[1]
-            yield Shown(column, _map(column, other, glyphs), most)
+            yield Shown(column, _map(column, other, glyphs), most=most)
         elif output.type in ("text", "any"):
-            yield Shown(column, _text(column, glyphs), most)
+            yield Shown(column, _text(column, glyphs), most=most)
         elif suffix not in ("_other", "_window"):
             yield Shown(column, _number(column, glyphs), measure=shown.name)
 
@@ -207,7 +232,7 @@ def _map(column: str, other: str, glyphs: Glyphs) -> Callable[[Row], Cell]:
 
 
 def _percent(shown: ShownMeasure, columns: dict[str, str], glyphs: Glyphs) -> Callable[[Row], Cell]:
-    """``96.2 % (95.1-97.0, n 1 234) low``."""
+    """``96.2 % (95.1-97.0, n 1 234) low``, of which ``columns`` says what there is."""
 
     def cell(row: Row) -> Cell:
         share, n = row[columns[""]], row[columns["_n"]] if "_n" in columns else None

@@ -27,7 +27,7 @@ Record = tuple[Value, ...]
 Ordering = tuple[Callable[[Record], Any], bool]
 """What to sort by, and whether descending."""
 
-ROWS = 1024
+ROWS = 256
 """Rows that are presented at once."""
 
 T = TypeVar("T")

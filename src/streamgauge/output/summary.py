@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from streamgauge.engines.base import NO_TIME, OUT_OF_RANGE, UNFIT_TIME
@@ -22,17 +22,43 @@ def summary_lines(summary: Mapping[str, Any], glyphs: Glyphs | None = None) -> l
     """At most about fifteen lines; what is zero is left out.
 
     ``summary`` has: ``events``, ``records``, ``bytes``, ``seconds``, ``dead_letters`` {(lane, reason): n},
-    ``first_dead_letters`` [DeadLetter], ``duplicates``, ``late`` and ``expired`` {statistic: n}, ``wrong_types``
+    ``first_dead_letters`` [DeadLetter], ``duplicates``, ``late`` and ``expired`` {statistic:every: n}, ``wrong_types``
     {field: n}, ``unused`` (events that no statistic counts), ``cells`` {statistic: {every: (windows, keys, cells)}},
-    ``time_units`` {lane: unit}, ``problems`` [text] (inputs that could not be read). All may be missing.
+    ``time_units`` {lane: unit}, ``notes`` [text], ``problems`` [text] (inputs that could not be read). All may be
+    missing.
     """
-    teller = _Teller(summary, glyphs or Glyphs())
-    malformed = list(teller.malformed())
+    told, problems = _told(summary, glyphs or Glyphs())
+    return told + problems
+
+
+def _told(summary: Mapping[str, Any], glyphs: Glyphs) -> tuple[list[str], list[str]]:
+    """The lines of what was done, and of what could not be read."""
+    teller = _Teller(summary, glyphs)
+    malformed, letters = list(teller.malformed()), list(teller.letters())
     rest = [*teller.counts(), *teller.cells(), *teller.time_units()]
-    problems = list(teller.problems())
-    room = MOST_LINES - 1 - len(malformed[:1]) - len(rest) - len(problems)
-    lines = [teller.first(), *malformed[: 1 + max(1, room)], *rest, *problems]
-    return [teller.glyphs.line(line) for line in lines]
+    room = MOST_LINES - 1 - len(malformed) - min(1, len(letters)) - len(rest)
+    reserved = min(2, len(summary.get("notes", ())))
+    problems = list(teller.some("problems", "inputs that could not be read", room - reserved))
+    notes = list(teller.some("notes", "notes", room - len(problems)))
+    room -= len(problems) + len(notes)
+    told = [teller.first(), *malformed, *letters[: 1 + max(0, room)], *rest, *notes]
+    return [glyphs.line(line) for line in told], [glyphs.line(line) for line in problems]
+
+
+def statistic_notes(summary: Mapping[str, Any], name: str, fields: Container[str]) -> list[str]:
+    """What a table says below a statistic: how many events were late, or had the wrong type in one of its fields."""
+    chosen = {
+        kind: {key.partition(":")[2]: n for key, n in summary.get(kind, {}).items() if key.partition(":")[0] == name}
+        for kind in ("late", "expired")
+    }
+    wrong = {field: n for field, n in summary.get("wrong_types", {}).items() if field in fields}
+    return list(_Teller({**chosen, "wrong_types": wrong}, Glyphs()).counts())
+
+
+def input_notes(summary: Mapping[str, Any]) -> list[str]:
+    """What a table says at its end: how many lines are no events, and which times were found."""
+    teller = _Teller(summary, Glyphs())
+    return [*teller.malformed(), *teller.time_units()]
 
 
 def print_summary(summary: Mapping[str, Any], out: IO[str]) -> None:
@@ -41,12 +67,10 @@ def print_summary(summary: Mapping[str, Any], out: IO[str]) -> None:
     from rich.text import Text
 
     console = Console(file=out, highlight=False, markup=False, emoji=False)
-    glyphs = Glyphs.of(getattr(out, "encoding", None))
-    problems = len(summary.get("problems", ()))
-    lines = summary_lines(summary, glyphs)
-    for number, line in enumerate(lines):
-        stands_out = number >= len(lines) - min(problems, NAMED + 1)
-        console.print(Text(line, "red" if stands_out else "dim"), soft_wrap=True)
+    told, problems = _told(summary, Glyphs.of(getattr(out, "encoding", None)))
+    for lines, style in ((told, "dim"), (problems, "red")):
+        for line in lines:
+            console.print(Text(line, style), soft_wrap=True)
 
 
 def as_json(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +90,7 @@ def as_json(summary: Mapping[str, Any]) -> dict[str, Any]:
             name: {e: dict(zip(("windows", "keys", "cells"), n, strict=True)) for e, n in lengths.items()}
             for name, lengths in summary.get("cells", {}).items()
         },
-        "problems": list(summary.get("problems", ())),
+        **{name: list(summary.get(name, ())) for name in ("notes", "problems")},
     }
 
 
@@ -89,7 +113,7 @@ class _Teller:
         return f"{self._n(events)} events{of}, {human_bytes(size)}{speed}"
 
     def malformed(self) -> Iterator[str]:
-        """How many are no events, and the first of them by name."""
+        """How many are no events."""
         reasons: Counter[str] = Counter()
         for (_, reason), count in self._get("dead_letters", {}).items():
             reasons[reason] += count
@@ -98,21 +122,25 @@ class _Teller:
         told = [f"{what}: {self._counts(counts)}" for what, counts in counted if sum(counts.values())]
         if told:
             yield "; ".join(told)
+
+    def letters(self) -> Iterator[str]:
+        """The first that are no events, by name."""
         for letter in self._get("first_dead_letters", ())[:NAMED]:
             column = f" at character {letter.column}" if letter.column else ""
-            detail = f": {letter.detail}{column}" if letter.detail else column
+            said = letter.detail.removeprefix(f"{letter.reason}: ")
+            detail = f": {said}{column}" if said else column
             yield f"  {letter.lane}:{letter.line}: {letter.reason}{detail}"
 
     def counts(self) -> Iterator[str]:
         if duplicates := self._get("duplicates", 0):
             yield f"duplicates: {self._n(duplicates)}, counted once"
         for name in ("late", "expired"):
-            if told := self._counts(self._get(name, {})):
+            if told := self._counts({key.replace(":", " "): n for key, n in self._get(name, {}).items()}):
                 yield f"{name}: {told}"
         if told := self._counts(self._get("wrong_types", {})):
             yield f"wrong types: {told}"
         if unused := self._get("unused", 0):
-            yield f"unused: {self._n(unused)} events that no statistic counts"
+            yield f"unused: {self._many(unused, 'event')} that no statistic counts"
 
     def cells(self) -> Iterator[str]:
         cells = {name: lengths for name, lengths in self._get("cells", {}).items() if lengths}
@@ -133,11 +161,14 @@ class _Teller:
         if text := "; ".join(told):
             yield f"times as found: {text}"
 
-    def problems(self) -> Iterator[str]:
-        problems: Sequence[str] = self._get("problems", ())
-        yield from problems[:NAMED]
-        if len(problems) > NAMED:
-            yield f"... and {self._n(len(problems) - NAMED)} more inputs that could not be read"
+    def some(self, name: str, what: str, room: int) -> Iterator[str]:
+        """The first lines of a list, and how many more there are, in two lines at least."""
+        lines: Sequence[str] = self._get(name, ())
+        most = max(2, min(NAMED + 1, room))
+        shown = len(lines) if len(lines) <= min(most, NAMED) else most - 1
+        yield from lines[:shown]
+        if len(lines) > shown:
+            yield f"... and {self._n(len(lines) - shown)} more {what}"
 
     def _get(self, name: str, default: Any) -> Any:
         return self.summary.get(name, default)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from streamgauge.output.base import Block, Options
 from streamgauge.output.cells import PROVISIONAL
-from streamgauge.output.layout import GAP, MARK, Cell, Shown, narrowed, parts, shown_columns
+from streamgauge.output.layout import GAP, MARK, WIDE, Cell, Form, Shown, forms, narrowed, parts, shown_columns
 from streamgauge.output.present import Presenter, Query, Row
 from streamgauge.output.text import Glyphs, folded
 
@@ -29,15 +29,12 @@ def write_table(blocks: Iterable[Block], out: IO[str], options: Options) -> None
     for number, (presenter, query) in enumerate(blocks):
         if number:
             paper.line()
-        _Block(presenter, query, paper).write()
         name = presenter.statistic.name
-        if number + 1 == len(blocks) or blocks[number + 1][0].statistic.name != name:
-            paper.notes(options.notes.get(name, ()))
+        is_last = number + 1 == len(blocks) or blocks[number + 1][0].statistic.name != name
+        _Block(presenter, query, paper).write(options.notes.get(name, ()) if is_last else ())
     if not blocks:
         paper.line("no statistic", "dim")
-    if last := options.notes.get("", ()):
-        paper.line()
-        paper.notes(last)
+    paper.notes(options.notes.get("", ()))
 
 
 class _Console(Console):
@@ -65,7 +62,9 @@ class _Paper:
         self.lines((shown, style) for shown in folded(self.glyphs.line(text), self.width))
 
     def notes(self, notes: Sequence[str]) -> None:
-        """What is said below a block."""
+        """What is said below a block, if anything, after an empty line."""
+        if notes:
+            self.line()
         for note in notes:
             self.line(note, "dim")
 
@@ -85,29 +84,48 @@ class _Block:
 
     def __init__(self, presenter: Presenter, query: Query, paper: _Paper) -> None:
         self.presenter, self.query, self.paper = presenter, query, paper
-        columns = shown_columns(presenter, query, paper.glyphs, paper.width)
-        self.lead = [c for c in columns if c.lead]
-        self.columns = [c for c in columns if not c.lead]
+        self.forms = forms(paper.width)
+        self._take(self.forms[0])
         self.provisional = self.low = False
 
-    def write(self) -> None:
-        """Title, tables, and what must be said of the rows."""
+    def _take(self, form: Form) -> None:
+        columns = shown_columns(self.presenter, self.query, self.paper.glyphs, self.paper.width, form)
+        self.form = form
+        self.lead = [c for c in columns if c.lead]
+        self.columns = [c for c in columns if not c.lead]
+
+    def write(self, notes: Sequence[str] = ()) -> None:
+        """Title, tables, what must be said of the rows, and the notes."""
         spec, printed = self.presenter.statistic.spec, 0
         self.paper.line(spec.name + (f": {spec.help}" if spec.help else ""), "bold")
         self.paper.line(title(self.presenter, self.query), "dim")
         rows = self.presenter.rows(self.query)
         while chunk := list(islice(rows, CHUNK)):
+            if not printed:
+                self._settle(chunk)
             self.paper.line()
             self._chunk(chunk)
             printed += len(chunk)
-        self.paper.line()
-        self._footer(printed)
+        self.paper.notes([*self._footer(printed), *notes])
 
-    def _chunk(self, rows: Sequence[Row]) -> None:
+    def _settle(self, rows: Sequence[Row]) -> None:
+        """Take the first form in which the columns fit beside one another, else the last."""
+        for form in self.forms:
+            self._take(form)
+            self._fitted(rows)
+            if len(list(parts(self.lead, self.columns, self.paper.width))) == 1:
+                return
+
+    def _fitted(self, rows: Sequence[Row]) -> dict[int, list[Cell]]:
+        """The cells of each column, by its id, for which it has made room."""
         cells = {id(c): [c.cell(row) for row in rows] for c in (*self.lead, *self.columns)}
         for column in (*self.lead, *self.columns):
             column.fit(cells[id(column)])
         narrowed(self.lead, self.columns, self.paper.width)
+        return cells
+
+    def _chunk(self, rows: Sequence[Row]) -> None:
+        cells = self._fitted(rows)
         low = [s.low for s in self.presenter.shown if s.low]
         self.low = self.low or any(row[name] for row in rows for name in low)
         self.provisional = self.provisional or any(row["state"] == PROVISIONAL for row in rows)
@@ -117,18 +135,20 @@ class _Block:
             self.paper.lines(_header(group))
             self.paper.lines(_lines(group, [cells[id(c)] for c in group], rows))
 
-    def _footer(self, printed: int) -> None:
+    def _footer(self, printed: int) -> Iterator[str]:
+        glyphs = self.paper.glyphs
         if not printed:
-            self.paper.line("no rows", "dim")
+            yield "no rows"
         if self.query.limit is not None and printed >= self.query.limit:
             total = self.presenter.count(self.query)
             if total > printed:
-                glyphs = self.paper.glyphs
-                self.paper.line(f"{glyphs.integer(printed)} of {glyphs.integer(total)} rows", "dim")
+                yield f"{glyphs.integer(printed)} of {glyphs.integer(total)} rows"
         if self.provisional:
-            self.paper.line(f"{MARK} provisional: the watermark has not passed the window yet", "dim")
+            yield f"{MARK} provisional: the watermark has not passed the window yet"
+        if not self.form.interval and any(s.outputs[0].format == "percent" for s in self.presenter.shown):
+            yield f"95 % intervals stand in tables of {WIDE} characters, and in every other format"
         if self.low:
-            self.paper.line(f"low: n is below {self.presenter.statistic.spec.min_n}", "dim")
+            yield f"low: n is below {self.presenter.statistic.spec.min_n}"
 
 
 def title(presenter: Presenter, query: Query) -> str:

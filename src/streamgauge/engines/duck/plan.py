@@ -135,6 +135,17 @@ class Plan:
         """Whether some event's time may have a unit that nothing declares."""
         return self.envelope.time_unit is None
 
+    def may_need_unit(self, data: bytes | memoryview) -> bool:
+        """Whether some line may have a time whose unit nothing declares: whether the name of one stands there.
+
+        A cheap look that spares small files a statement. A name may be written with escapes: then it may.
+        """
+        producers = (p.time for p in self._producers() if p.time is not None and p.time_unit is None)
+        undeclared = [self.default_time, *(() if self.envelope.time is not None else producers)]
+        names = {path.keys[-1] for expression in undeclared for path in expression.paths}
+        text = bytes(data)
+        return b"\\u" in text or any(not isinstance(n, str) or f'"{n}"'.encode() in text for n in names)
+
     def variant(self, assumed: Assumed, times_only: bool = False) -> Variant:
         """The decode for these producers; ``times_only`` for one that reads no fields."""
         key = (assumed, times_only)

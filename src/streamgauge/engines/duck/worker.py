@@ -87,6 +87,8 @@ class DuckWorker:
 
     def sniff(self, slice_: Slice) -> TimeUnit | None:
         """See Engine.sniff."""
+        if not self.plan.may_need_unit(slice_.blocks[0].data):
+            return None
         variant = self.plan.variant(self.plan.all_producers(), times_only=True)
         rows = self._fetch(variant.sample_times(slice_.path, slice_.source, variant.careful, self._object_size(slice_)))
         for shape in range(len(self.plan.shapes)):
