@@ -86,7 +86,7 @@ class TestReport:
         done = run(
             "report", "calls.jsonl", "-d", "my.toml", "--every", "1h", "--by", "carrier", "-f", "csv", cwd=folder
         )
-        assert [line.split(",")[7] for line in done.stdout.splitlines()] == ["carrier", "a", "b"]
+        assert [line.split(",")[8] for line in done.stdout.splitlines()] == ["carrier", "a", "b"]
 
     def test_standard_input_with_a_condition(self, folder: Path) -> None:
         data = gzip.compress((folder / "calls.jsonl").read_bytes())

@@ -316,3 +316,16 @@ def test_many_keys_with_a_small_cache_are_exact_against_sql(tmp_path: Path) -> N
                 FROM read_json('{path}', format = 'newline_delimited') GROUP BY ALL"""
             assert ours == set(duckdb.sql(sql).fetchall())
             assert len(ours) > 90_000
+
+
+def test_a_file_cut_shorter_under_its_name_is_refused_and_counts_nothing_twice(
+    tmp_path: Path, counting: Declarations
+) -> None:
+    path, store = tmp_path / "a.jsonl", tmp_path / "s.db"
+    write(path, events(0, 30))
+    with reported([str(path)], counting, store=store):
+        pass
+    write(path, events(0, 10))
+    with reported([str(path)], counting, store=store) as found:
+        assert total(found) == 30
+        assert "were read under this name before" in found.summary["problems"][0]

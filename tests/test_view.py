@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from streamgauge.app import report
 from streamgauge.declare import Declarations
 from streamgauge.errors import DeclarationError, UsageError
-from streamgauge.view import View, check_view, choose, moment
+from streamgauge.view import View, check_view, choose, moment, show
 from tests.declaring import CALLS, QUALITY, declared
 
 DAY = 1_772_323_200_000  # 2026-03-01T00:00Z
@@ -110,3 +113,39 @@ class TestChoose:
         with pytest.raises(UsageError) as error:
             choose(LOADED, View(**given))
         assert problem in str(error.value)
+
+
+DECLARED = """
+[statistic.calls]
+topic = "cdr"
+every = ["6m", "1h"]
+measures = { talk_s = "sum(body.talk::BIGINT)" }
+
+[statistic.volume]
+topic = "cdr"
+every = "1h"
+measures = { n = "count()" }
+"""
+LINES = [
+    '{"topic": "cdr", "time": "2026-03-01T10:00:00Z", "talk": "soon"}',
+    '{"topic": "cdr", "time": "2026-03-01T10:10:00Z", "talk": 5}',
+    "{bad",
+]
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_below_a_table_stands_what_was_of_the_wrong_type_and_malformed(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my.toml").write_text(DECLARED)
+    (tmp_path / "calls.jsonl").write_text("\n".join(LINES))
+    with report(tmp_path / "calls.jsonl", declarations=tmp_path / "my.toml") as found:
+        show(found, View(format=form))
+    told = capsys.readouterr().out
+    if form == "json":
+        assert len(json.loads(told)) == 3
+        return
+    calls, volume = told.split("volume\n")
+    assert calls.endswith("\n\nwrong types: body.talk::BIGINT 1\n\n")
+    assert "wrong types" not in volume
+    assert "\n\nmalformed: not JSON 1\ntimes as found: iso in " in volume

@@ -141,7 +141,10 @@ def options_of(loaded: Declarations, given: Given) -> ReportOptions:
     said = {name: value for name, value in given._asdict().items() if value}
     if "max_line" in said:
         said["max_line"] = size_of(given.max_line, "--max-line")
-    return ReportOptions(**{**_configured(loaded), **said})
+    options = ReportOptions(**{**_configured(loaded), **said})
+    if options.finish and not options.store:
+        raise UsageError("--finish goes with --store; without a store every window is final anyway")
+    return options
 
 
 def _configured(loaded: Declarations) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -50,9 +51,20 @@ def main() -> None:
     except StreamgaugeError as e:
         print(f"error: {e}", file=sys.stderr)
         sys.exit(e.exit_code)
+    except OSError as e:
+        # What we read is handled where it is read: this is an output, such as a full disk.
+        _give_up_output()
+        print(f"error: cannot write: {e.strerror or e}; nothing more is written", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _give_up_output() -> None:
+    """Send what is still buffered nowhere, so that closing standard output does not fail again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _to_a_pipe(command: Callable[..., None]) -> Callable[..., None]:
@@ -60,11 +72,13 @@ def _to_a_pipe(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
+        if sys.stdout is None:
+            raise UsageError("standard output is closed; send it to /dev/null if it is not wanted")
         try:
             command(*args, **kwargs)
             sys.stdout.flush()
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _give_up_output()
             raise typer.Exit(0) from None
 
     return run
@@ -117,7 +131,7 @@ def report(
     zone: Annotated[str, typer.Option(help="Zone of ISO times that have none; UTC.")] = "",
     lateness: Annotated[str, typer.Option(help="How far behind its newest event a file is complete; unlimited.")] = "",
     max_line: Annotated[str, typer.Option(help="The longest line; 16MB.")] = "",
-    store: Annotated[str, typer.Option(help="Keep results here, and go on from here in the next run.")] = "",
+    store: Annotated[str | None, typer.Option(help="Keep results here, and go on from here in the next run.")] = None,
     finish: Annotated[bool, typer.Option("--finish", help="With --store: nothing more comes, all is final.")] = False,
     workers: Annotated[int, typer.Option(help="Threads that decode; 2.", min=0, max=64)] = 0,
     dead_letters: Annotated[str, typer.Option(help="Write the lines that are no events here, as NDJSON.")] = "",
@@ -133,7 +147,9 @@ def report(
     view.check_view(wanted, summary)
     loaded = _load(pack, declarations, config, parameters, where, default=True)
     chosen = view.choose(loaded, wanted)
-    given = program.Given(form, time, time_unit, topic, id_, zone, lateness, max_line, store, finish, workers)
+    view.check_queries(loaded, wanted)
+    view.check_outputs(wanted, dead_letters, files)
+    given = program.Given(form, time, time_unit, topic, id_, zone, lateness, max_line, _store(store), finish, workers)
     options = program.options_of(loaded, given)
     if not options.store:
         loaded = program.narrowed(loaded, chosen, where)
@@ -249,11 +265,20 @@ def _parameters(given: Sequence[str] | None) -> dict[str, Any]:
         name, sign, value = text.partition("=")
         if not sign or not name.strip():
             raise UsageError(f"--set {text!r}: write name=value, e.g. --set min_calls=50")
+        if name.strip() in result:
+            raise UsageError(f"--set {name.strip()}: is given twice")
         try:
-            result[name.strip()] = tomllib.loads(f"v = {value}")["v"]
+            read = tomllib.loads(f"v = {value}")
+            result[name.strip()] = read["v"] if list(read) == ["v"] else value
         except (ValueError, RecursionError):
             result[name.strip()] = value
     return result
+
+
+def _store(given: str | None) -> str:
+    if given == "":
+        raise UsageError("--store: is an empty text; name a file, or leave the option out")
+    return given or ""
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

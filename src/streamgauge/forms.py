@@ -4,16 +4,44 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from streamgauge.errors import Mistake, nearest
+from streamgauge.errors import DeclarationError, Mistake, nearest
 
 MAX_INTEGER = 2**63 - 1
+Keys = tuple[str, ...]
+"""Where something stands in a declaration: ``("every",)``, ``("measures", "attempts")``."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 NAME_HINT = "lower case letters, digits and _, starting with a letter"
 _SHOWN = 60
+
+
+class Unfinished(DeclarationError):
+    """Something was refused; ``draft`` is what is left, so that the rest of it can be judged in the same run.
+
+    A draft names in ``refused`` what it lacks. It is only there to find mistakes in, and never loaded.
+    """
+
+    def __init__(self, mistakes: Iterable[Mistake], draft: Any) -> None:
+        super().__init__(mistakes)
+        self.draft = draft
+
+
+class Collector:
+    """Gathers mistakes instead of stopping at the first."""
+
+    def __init__(self) -> None:
+        self.mistakes: list[Mistake] = []
+
+    def attempt(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What the function returns; where it refuses, its draft if there is one, else None."""
+        try:
+            return function(*args, **kwargs)
+        except DeclarationError as e:
+            self.mistakes.extend(e.mistakes)
+            return getattr(e, "draft", None)
 
 
 @dataclass(frozen=True, slots=True)

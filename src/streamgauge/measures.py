@@ -10,6 +10,7 @@ from streamgauge.aggregates import REGISTRY
 from streamgauge.aggregates.base import Measure, Ratio
 from streamgauge.errors import DeclarationError, Mistake, nearest
 from streamgauge.expression import parse_call
+from streamgauge.forms import Collector
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 _CALL = re.compile(r"\s*([a-z_]+)\s*\(", re.IGNORECASE)
@@ -43,7 +44,10 @@ def measure_from(text: str, what: str, where: str = "") -> Measure:
         hint = hint or f"known: {', '.join(sorted(REGISTRY))}"
         raise DeclarationError(Mistake(what, f"unknown aggregate {call.name!r}", where, got=text, hint=hint))
     ratio = issubclass(kind, Ratio)
-    arguments = [_argument(a, ratio, what, where) for a in call.args]
+    collect = Collector()
+    arguments = [collect.attempt(_argument, a, ratio, what, where) for a in call.args]
+    if collect.mistakes:
+        raise DeclarationError(collect.mistakes)
     condition = {"where": call.where} if call.where else {}
     try:
         return kind(*arguments, **condition)

@@ -9,7 +9,7 @@ from typing import Any
 
 from streamgauge import forms
 from streamgauge.errors import DeclarationError, Mistake, nearest
-from streamgauge.forms import NAME, NAME_HINT, Form, is_integer, is_list, is_number, is_text, said, wrong
+from streamgauge.forms import NAME, NAME_HINT, Form, Unfinished, is_integer, is_list, is_number, is_text, said, wrong
 
 _TYPES: Mapping[str, Form] = {
     "integer": Form("an integer", is_integer),
@@ -95,10 +95,12 @@ _PARAMETER = re.compile(r"""(?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*")|\$(?P<name
 class Substitution:
     """Puts parameters in the place of ``$name``: literals in expressions, values in settings.
 
-    ``values`` are the parameters with their values, checked. In quotes a ``$`` is a ``$``.
+    ``values`` are the parameters with their values, checked. In quotes a ``$`` is a ``$``. What names one that is
+    ``broken`` (its own mistake is said already) is refused without a mistake.
     """
 
     values: Mapping[str, tuple[Parameter, Any]]
+    broken: frozenset[str] = frozenset()
 
     def expression(self, text: Any, what: str, where: str) -> str:
         """``text`` with the literals in it. After IN a list keeps its parentheses, else it is several arguments.
@@ -107,9 +109,9 @@ class Substitution:
         """
         if not is_text(text):
             raise DeclarationError(wrong(what, text, "the text of an expression", where))
-        mistakes = list(self._unknown(text, what, where))
-        if mistakes:
-            raise DeclarationError(mistakes)
+        unknown = [m for m in _PARAMETER.finditer(text) if m["name"] is not None and m["name"] not in self.values]
+        if unknown:
+            raise DeclarationError(m for u in unknown for m in self._mistakes(u["name"], u.start() + 1, text, what, where))
 
         def put(match: re.Match[str]) -> str:
             if match["quoted"] is not None:
@@ -122,22 +124,33 @@ class Substitution:
         return _PARAMETER.sub(put, text)
 
     def setting(self, value: Any, what: str, where: str) -> Any:
-        """``value``, or that of the parameter which it names; so for each in a list or table too."""
+        """``value``, or that of the parameter which it names; so for each in a list or table too.
+
+        Raises DeclarationError for unknown parameters: Unfinished, with the rest, where it is a list or table.
+        """
         if isinstance(value, dict):
-            return {k: self.setting(v, what, where) for k, v in value.items()}
+            return self._settings(value, what, where)
         if isinstance(value, list):
-            return [self.setting(v, what, where) for v in value]
+            return list(self._settings(dict(enumerate(value)), what, where, list).values())
         if is_text(value) and value.startswith("$"):
             if value[1:] not in self.values:
-                raise DeclarationError(self._mistake(value[1:], 1, value, what, where))
+                raise DeclarationError(self._mistakes(value[1:], 1, value, what, where))
             return self.values[value[1:]][1]
         return value
 
-    def _unknown(self, text: str, what: str, where: str) -> Iterator[Mistake]:
-        for match in _PARAMETER.finditer(text):
-            if match["name"] is not None and match["name"] not in self.values:
-                yield self._mistake(match["name"], match.start() + 1, text, what, where)
+    def _settings(self, values: Mapping[Any, Any], what: str, where: str, kind: type = dict) -> dict[Any, Any]:
+        found, good, refused = list[Mistake](), dict[Any, Any](), False
+        for key, value in values.items():
+            try:
+                good[key] = self.setting(value, what, where)
+            except DeclarationError as e:
+                found, refused = [*found, *e.mistakes], True
+        if refused:
+            raise Unfinished(found, list(good.values()) if kind is list else good)
+        return good
 
-    def _mistake(self, name: str, at: int, text: str, what: str, where: str) -> Mistake:
+    def _mistakes(self, name: str, at: int, text: str, what: str, where: str) -> Iterator[Mistake]:
+        if name in self.broken:
+            return
         hint = nearest(name, self.values) or f"known: {', '.join(sorted(self.values)) or 'none in this file'}"
-        return Mistake(what, f"unknown parameter ${name} at {at}", where, text, hint)
+        yield Mistake(what, f"unknown parameter ${name} at {at}", where, text, hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -225,6 +226,7 @@ class _Run:
             pipeline.close()
             slicer.close()
             engine.close()
+        self.progress = pipeline.progress
         self.inputs.problems += [str(p) for p in slicer.problems]
         self.inputs.notes += slicer.notes
         self.watermark = settler.lanes.watermark
@@ -279,8 +281,9 @@ class _Run:
         for name in names:
             state = known.get(name) or LaneState(number, name)
             number = max(number, state.number + 1)
+            replaced = self._replaced(name, known) if name not in known else None
             self.inputs.states[state.number] = state
-            self.inputs.lanes.append(self._lane(name, state, options, stdin))
+            self.inputs.lanes.append(self._lane(name, state, options, stdin, replaced))
             settler.lanes.declare(state.number, lateness)
             self._add_size(name)
         for lane in [
@@ -308,23 +311,41 @@ class _Run:
                     found[name] = free.pop(lane.number)
         return found
 
-    def _lane(self, name: str, state: LaneState, options: Any, stdin: BinaryIO | None) -> LaneInput:
+    def _replaced(self, name: str, known: Mapping[str, LaneState]) -> InputError | None:
+        """Why a file is not read that was longer under this name before: read anew, it may count twice.
+
+        A log that was rotated is another matter where its old content is there too, under any name.
+        """
+        there = {lane.number for lane in known.values()}
+        gone = (n for n in self.state.lanes if n.name == name and n.identity and n.number not in there)
+        lane = max(gone, key=lambda n: n.cursor, default=None)
+        if lane is None or not os.path.exists(name) or os.path.getsize(name) >= lane.cursor:
+            return None
+        problem = f"is not the file of which {lane.cursor} bytes were read under this name before"
+        return InputError(f"{name}: {problem}; if it is a new file, give it a name of its own")
+
+    def _lane(
+        self, name: str, state: LaneState, options: Any, stdin: BinaryIO | None, replaced: InputError | None
+    ) -> LaneInput:
         from streamgauge.expression import TimeUnit
         from streamgauge.log.files import open_lane
         from streamgauge.slices import LaneInput
 
         def open_() -> Any:
+            if replaced is not None:
+                raise replaced
             return open_lane(name, state.number, options, stdin, state.cursor, state.line, state.identity or None)
 
         unit = TimeUnit(state.time_unit) if state.time_unit else None
-        return LaneInput(state.number, name, open_, unit, sniffed=state.cursor > 0)
+        return LaneInput(state.number, name, open_, unit)
 
     def _add_size(self, name: str) -> None:
-        path = Path(name)
-        if name == "-" or not path.is_file() or path.suffix in (".gz", ".zst"):
-            self.inputs.total_bytes = None
-        elif self.inputs.total_bytes is not None:
-            self.inputs.total_bytes += path.stat().st_size
+        try:
+            size = os.stat(name).st_size if name != "-" and not name.endswith((".gz", ".zst")) else 0
+        except (OSError, ValueError):
+            size = 0  # opening it will say what is wrong
+        known = self.inputs.total_bytes is not None and size > 0
+        self.inputs.total_bytes = (self.inputs.total_bytes or 0) + size if known else None
 
     def report(self, seconds: float) -> Report:
         return Report(self.declarations, self.store, self._summary(seconds), self.watermark)
@@ -337,6 +358,8 @@ class _Run:
             "records": counters.get("records", 0),
             "bytes": counters.get("bytes", 0),
             "seconds": seconds,
+            "read_records": self.progress.records,
+            "read_bytes": self.progress.bytes,
             "dead_letters": letters,
             "first_dead_letters": _first(self.store.dead_letters(READER), 5) if letters else [],
             "duplicates": sum(n for t, n in tallies.items() if t.reason == "duplicate"),
@@ -374,7 +397,11 @@ def _content(name: str, lanes: Sequence[LaneState], options: Any) -> LaneState |
 
 
 def _first(letters: Iterator[DeadLetter], count: int) -> list[DeadLetter]:
-    return [letter for letter, _ in zip(letters, range(count), strict=False)]
+    """The first of each reason, what is no JSON before what has no time; then the first of all."""
+    kept = list(letters)
+    of_reason = {letter.reason: letter for letter in reversed(kept)}
+    firsts = sorted(of_reason.values(), key=lambda letter: ("time" in letter.reason, letter.position))
+    return list(dict.fromkeys([*firsts, *kept]))[:count]
 
 
 def _named(counters: Mapping[str, int], prefix: str) -> dict[str, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from streamgauge.errors import DeclarationError, Mistake
 from streamgauge.expression import SqlType, TimeUnit
+from streamgauge.forms import Keys
 
 ENVELOPE: Mapping[str, SqlType] = {
     "topic": SqlType.VARCHAR,
@@ -37,7 +38,8 @@ class Producer:
 
     An event is this producer's where its topic matches ``topic`` (a pattern, empty for any) and ``when`` holds (empty
     for always); the first producer that matches wins. ``time``, ``id`` and ``fields`` are SQL expressions; a field that
-    is not named is null. ``time_unit`` None: found from the first block of each lane.
+    is not named is null. ``time_unit`` None: found from the first block of each lane. ``refused`` are the settings that
+    are left out of a draft.
     """
 
     name: str
@@ -49,7 +51,8 @@ class Producer:
     family: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
     origin: str = ""
-    places: Mapping[tuple[str, ...], str] = field(default_factory=dict, compare=False, repr=False)
+    places: Mapping[Keys, str] = field(default_factory=dict, compare=False, repr=False)
+    refused: frozenset[str] = frozenset()
 
     def place(self, *keys: str) -> str:
         """``file:line`` of a setting or field; that of the producer where it is not known."""
@@ -60,7 +63,8 @@ class Producer:
 class Shape:
     """A named set of fields. Only producers of ``family`` (all where it is empty) fill it.
 
-    ``time_field`` is the field that equals the envelope's time, if one does.
+    ``time_field`` is the field that equals the envelope's time, if one does. In a draft, ``refused`` are the settings
+    that are left out, and ``unsure`` the types that fields may have whose declarations were refused.
     """
 
     name: str
@@ -70,6 +74,13 @@ class Shape:
     time_field: str = ""
     help: str = ""
     origin: str = ""
+    refused: frozenset[str] = frozenset()
+    unsure: Mapping[str, tuple[SqlType, ...]] = field(default_factory=dict, repr=False)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of it was refused."""
+        return not (self.refused or self.unsure or any(p.refused for p in self.producers))
 
     def active(self) -> tuple[Producer, ...]:
         """The producers that fill it, in the order in which they are tried."""
@@ -77,7 +88,8 @@ class Shape:
 
     def columns(self) -> dict[str, SqlType]:
         """The columns that an expression over this shape may name."""
-        return {**ENVELOPE, **{name: f.type for name, f in self.fields.items()}}
+        unsure = {name: types[0] for name, types in self.unsure.items()}
+        return {**unsure, **ENVELOPE, **{name: f.type for name, f in self.fields.items()}}
 
 
 _TOPIC = re.compile(r"[A-Za-z0-9_.:/@*-]+")

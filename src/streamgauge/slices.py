@@ -59,7 +59,7 @@ class Reader(Protocol):
 class LaneInput:
     """A lane to read: ``open`` is called when its turn comes. ``unit`` None: not known yet.
 
-    ``identity`` and ``form`` are known once it is open; ``sniffed``: its first block was asked for the unit.
+    ``identity`` and ``form`` are known once it is open.
     """
 
     number: int
@@ -69,7 +69,6 @@ class LaneInput:
     reader: Reader | None = None
     identity: str = ""
     form: str = ""
-    sniffed: bool = False
 
 
 @dataclass(slots=True)
@@ -190,8 +189,7 @@ class Slicer:
         """Add a block to the slice; False where the slice is complete without it."""
         if block is _FULL:
             return False
-        if lane.unit is None and self.sniff is not None and not lane.sniffed:
-            lane.sniffed = True
+        if lane.unit is None and self.sniff is not None:
             lane.unit = self._sniffed(lane, block)
         if not cut.slice.blocks:
             cut.slice.unit, cut.slice.source = lane.unit, lane.name

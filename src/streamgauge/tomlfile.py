@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ class TomlFile:
     def read(cls, path: Path) -> TomlFile:
         """Read a file. Raises DeclarationError for one that cannot be read or is not TOML."""
         try:
+            if stat.S_ISCHR(path.stat().st_mode):
+                raise DeclarationError(Mistake("declarations", "is a device, expected a file", str(path)))
             # A byte order mark, which editors on Windows write, is no part of the text.
             text = path.read_text(encoding="utf-8-sig")
         except OSError as e:

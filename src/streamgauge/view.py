@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from streamgauge.errors import UsageError, nearest
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from streamgauge.output.present import Presenter, Query
     from streamgauge.pipeline import Progress
     from streamgauge.reporting import Report
+    from streamgauge.store.base import Store
 
 BINARY = ("parquet", "arrow")
 TERMINAL_ROWS = 40
@@ -121,6 +123,52 @@ def _with_keys(statistics: list[BoundStatistic], by: tuple[str, ...], named: boo
     return having
 
 
+def check_outputs(view: View, dead_letters: str, inputs: Sequence[str]) -> None:
+    """Refuse to write over what is to be read. Raises UsageError."""
+    from streamgauge.log.files import expand
+
+    for option, path in (("--output", view.output), ("--dead-letters", dead_letters)):
+        if path not in ("", "-") and any(_same_file(path, name) for name in expand(inputs)):
+            raise UsageError(f"{option} {path}: is one of the inputs; name another file")
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False
+
+
+def check_queries(loaded: Declarations, view: View) -> None:
+    """Refuse rows that cannot be had, such as an unknown --order, before anything is read. Raises UsageError."""
+    from streamgauge.event import NEVER
+    from streamgauge.output.present import Presenter
+
+    for statistic, every in choose(loaded, view):
+        # Only rows are read from a store, and none are asked for yet.
+        presenter = Presenter(statistic, cast("Store", None), NEVER)
+        names = [column.name for column in presenter.columns(query_of(view, every, view.limit))]
+        wanted = view.order.removeprefix("-")
+        if view.order and wanted not in names:
+            hint = nearest(wanted, names) or f"columns: {', '.join(names)}"
+            raise UsageError(f"--order {view.order!r}: {statistic.name} has no such column; {hint}")
+
+
+def query_of(view: View, every: str, limit: int | None) -> Query:
+    """The query for one statistic and window length."""
+    from streamgauge.output.present import Query
+
+    return Query(
+        every=every,
+        by=view.by,
+        start_ms=moment(view.start, "--start", view.tz),
+        stop_ms=moment(view.stop, "--stop", view.tz),
+        order=view.order or None,
+        limit=limit,
+        tz=view.tz,
+    )
+
+
 def show(report: Report, view: View, summary: str = "") -> None:
     """Write what was asked for. Raises UsageError where the output cannot be written.
 
@@ -128,23 +176,13 @@ def show(report: Report, view: View, summary: str = "") -> None:
     inputs is not said twice.
     """
     from streamgauge.output import write
-    from streamgauge.output.present import Query
 
     limit = view.limit
     if limit is None and view.format == "table" and view.output == "-" and sys.stdout.isatty():
         limit = TERMINAL_ROWS
     blocks: list[tuple[Presenter, Query]] = []
     for statistic, every in choose(report.declarations, view):
-        query = Query(
-            every=every,
-            by=view.by,
-            start_ms=moment(view.start, "--start", view.tz),
-            stop_ms=moment(view.stop, "--stop", view.tz),
-            order=view.order or None,
-            limit=limit,
-            tz=view.tz,
-        )
-        blocks.append((report.presenter(statistic.name), query))
+        blocks.append((report.presenter(statistic.name), query_of(view, every, limit)))
     with _opened(view) as out:
         write(view.format, blocks, out, csv_safe=view.csv_safe, notes=_notes(report, view, summary))
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from streamgauge.codecs.base import Piece
 from streamgauge.codecs.json import JsonCodec
 from streamgauge.event import Block, Lane
-from streamgauge.log import find_json_fault, lines_of
+from streamgauge.log import lines_of
 from tests.codecs.test_ndjson import Bytes
 from tests.data import data_path
 from tests.log.reading import read, read_bytes, records
@@ -168,7 +168,8 @@ def test_public_documents_equal_the_json_module(size: int) -> None:
 def test_the_two_invalid_public_documents_are_named_with_line_and_column() -> None:
     for path in sorted(data_path("voip/freeswitch_cdr/json").glob("*with_invalid_json.json")):
         (block,) = read(path)
+        (refused,) = block.refused
+        assert (refused.line, refused.column, refused.reason) == (30, 30, "not JSON")
+        assert refused.detail == "not JSON: Expecting value"
         ((line, _, data),) = lines_of(block, [0])
-        fault = find_json_fault(data)
-        assert (line + fault.line - 1, fault.column) == (30, 30)
-        assert fault.problem == "not JSON: Expecting value"
+        assert (line, data) == (30, refused.data)

@@ -134,7 +134,7 @@ def test_at_the_end_of_a_table_stands_what_the_inputs_held() -> None:
 
 def test_for_machines_nothing_is_left_out() -> None:
     found = json.loads(json.dumps(as_json(FULL), allow_nan=False))
-    assert found["events_per_s"] == 617_000
+    assert found["records_per_s"] == 617_016.5
     assert {(d["input"], d["reason"]): d["count"] for d in found["dead_letters"]} == FULL["dead_letters"]
     assert found["first_dead_letters"][0]["data"] == "{x\ufffd"
     assert [letter["line"] for letter in found["first_dead_letters"]] == [10, 12, 1, 2]
@@ -153,7 +153,7 @@ def test_for_machines_nothing_is_left_out() -> None:
         "problems",
     ):
         assert found[name] == FULL[name]
-    assert as_json({})["events_per_s"] is None
+    assert as_json({})["records_per_s"] is None
 
 
 def test_a_reason_is_not_said_twice() -> None:

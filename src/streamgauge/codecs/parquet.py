@@ -54,8 +54,14 @@ class ParquetCodec:
         if batch is None:
             return None
         start = self._row
+        try:
+            data = rows_to_lines(batch)
+        except UnicodeDecodeError as error:
+            self.problem = (
+                f"has a text that is not UTF-8 between rows {start + 1} and {start + batch.num_rows} ({error})"
+            )
+            return None
         self._row += batch.num_rows
-        data = rows_to_lines(batch)
         return Piece(start, self._row, start + 1, data, last=self._row >= self.rows)
 
     def consumed_share(self, total_bytes: int) -> int:

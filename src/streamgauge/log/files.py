@@ -216,6 +216,8 @@ class _Opened:
 
 def _open(name: str, stdin: BinaryIO | None) -> _Opened:
     if name == "-":
+        if stdin is None and sys.stdin is None:
+            raise InputError(str(Mistake("-", "standard input is closed", hint="give it something to read, or a file")))
         return _Opened(name, RawPipe(stdin or sys.stdin.buffer))
     try:
         descriptor = os.open(name, os.O_RDONLY)

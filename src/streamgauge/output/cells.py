@@ -6,16 +6,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from itertools import chain, repeat
+from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from streamgauge.aggregates.base import Aggregate, Context, Measure, Output, Ratio, State, Value
 from streamgauge.bound import BoundMeasure, BoundStatistic
 from streamgauge.event import NEVER
-from streamgauge.output.rollup import NO_KEY, Cell
-from streamgauge.store.base import ALL_TEXT, OTHER_TEXT, CellRow
+from streamgauge.output.rollup import Cell
+from streamgauge.store.base import CellRow
 from streamgauge.windows import Length
 
 Columns = list[Sequence[Value]]
@@ -25,7 +24,6 @@ FINAL = "final"
 PROVISIONAL = "provisional"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_KEYS_KNOWN = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def window_by(statistic: BoundStatistic) -> str:
 class CellColumns:
     """Presents the cells of one statistic and length as columns. Cells of one window come one after another.
 
-    What is the same for many cells is made once: that of a window, and the values of a key.
+    What is the same for all cells of a window is made once.
     """
 
     def __init__(
@@ -75,25 +73,26 @@ class CellColumns:
         watermark: int,
     ) -> None:
         self._statistic, self._shown, self._length, self._zone = statistic, shown, length, zone
-        self._watermark, self._keys = watermark, keys
+        self._watermark = watermark
         self._aggregates = [(m, m.measure) for m in statistic.measures if isinstance(m.measure, Aggregate)]
         self._ratios = [(m.name, m.measure) for m in statistic.measures if isinstance(m.measure, Ratio)]
         self._states = [state for _, aggregate in self._aggregates for state in aggregate.states()]
         self._same = (statistic.name, length.text, window_by(statistic))
         self._window: _Window | None = None
-        self._key = lru_cache(_KEYS_KNOWN)(self._values_of)
+        self._nulls = (None,) * len(keys)
 
     def of(self, cells: Sequence[Cell] | Sequence[CellRow]) -> Columns:
         """The columns, in the order of ``Presenter.columns``. The states of a CellRow are packed."""
         windows = list(self._windows(cells))
-        keys = [self._key(cell.key) for cell in cells]
+        # One document of all keys is read many times as fast as each alone.
+        keys = json.loads(f"[{','.join([cell.key for cell in cells])}]")
         return [
             *([text] * len(cells) for text in self._same),
             [window.start for window in windows],
             [window.stop for window in windows],
             [window.start_ms for window in windows],
             [window.stop_ms for window in windows],
-            *zip(*keys, strict=True),
+            *zip(*map(self._row_of, keys), strict=True),
             [cell.events for cell in cells],
             *self._measured(cells, windows),
             [cell.late for cell in cells],
@@ -119,11 +118,11 @@ class CellColumns:
         state = FINAL if reached >= stop else PROVISIONAL
         return _Window(start, stop, iso(start, self._zone), iso(stop, self._zone), state, contexts)
 
-    def _values_of(self, key: str) -> tuple[Value, ...]:
-        """Which kind of row a key's text makes, and the values of the key columns in it."""
-        if key in (ALL_TEXT, OTHER_TEXT, NO_KEY):
-            return "other" if key == OTHER_TEXT else "all", *repeat(None, len(self._keys))
-        return "key", *json.loads(key)
+    def _row_of(self, key: list[Value] | str) -> tuple[Value, ...]:
+        """Which kind of row a stored key makes, and the values of the key columns in it; without keys, all."""
+        if isinstance(key, str):
+            return key, *self._nulls
+        return ("key", *key) if key else ("all", *self._nulls)
 
     def _measured(self, cells: Sequence[Cell] | Sequence[CellRow], windows: Sequence[_Window]) -> Iterator[list[Value]]:
         """The columns of the measures that are shown."""

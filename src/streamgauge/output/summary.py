@@ -21,7 +21,7 @@ _PREFIXES = ("kB", "MB", "GB", "TB")
 def summary_lines(summary: Mapping[str, Any], glyphs: Glyphs | None = None) -> list[str]:
     """At most about fifteen lines; what is zero is left out.
 
-    ``summary`` has: ``events``, ``records``, ``bytes``, ``seconds``, ``dead_letters`` {(lane, reason): n},
+    ``summary`` has: ``events``, ``records``, ``bytes``, ``seconds``, ``read_records`` (in this run alone), ``dead_letters`` {(lane, reason): n},
     ``first_dead_letters`` [DeadLetter], ``duplicates``, ``late`` and ``expired`` {statistic:every: n}, ``wrong_types``
     {field: n}, ``unused`` (events that no statistic counts), ``cells`` {statistic: {every: (windows, keys, cells)}},
     ``time_units`` {lane: unit}, ``notes`` [text], ``problems`` [text] (inputs that could not be read). All may be
@@ -75,10 +75,11 @@ def print_summary(summary: Mapping[str, Any], out: IO[str]) -> None:
 
 def as_json(summary: Mapping[str, Any]) -> dict[str, Any]:
     """The whole summary as plain JSON, nothing left out; a dead letter's bytes as text, undecodable ones replaced."""
-    seconds = summary.get("seconds", 0.0)
+    seconds, read = summary.get("seconds", 0.0), summary.get("read_records", summary.get("records", 0))
     return {
         **{name: summary.get(name, 0) for name in ("events", "records", "bytes", "seconds")},
-        "events_per_s": summary.get("events", 0) / seconds if seconds else None,
+        "read_records": read,
+        "records_per_s": read / seconds if seconds else None,
         "dead_letters": [
             {"input": lane, "reason": reason, "count": count}
             for (lane, reason), count in sorted(summary.get("dead_letters", {}).items())
@@ -109,8 +110,13 @@ class _Teller:
         events, records = self._get("events", 0), self._get("records", 0)
         size, seconds = self._get("bytes", 0), self._get("seconds", 0.0)
         of = f" of {self._n(records)} records" if records > events else ""
-        speed = f" in {seconds:.1f} s ({self._n(round(events / seconds))} events/s)" if seconds >= 0.05 else ""
-        return f"{self._n(events)} events{of}, {human_bytes(size)}{speed}"
+        read = self._get("read_records", records)
+        # When a store goes on, only what this run read tells how fast it was.
+        done, what = (events, "events") if read == records else (read, "records")
+        rate = f" ({self._n(round(done / seconds))} {what}/s)" if read and seconds >= 0.05 else ""
+        speed = f" in {seconds:.1f} s{rate}" if seconds >= 0.05 else ""
+        before = f", {self._n(read)} records of them in this run" if read < records else ""
+        return f"{self._n(events)} event{'' if events == 1 else 's'}{of}, {human_bytes(size)}{before}{speed}"
 
     def malformed(self) -> Iterator[str]:
         """How many are no events."""

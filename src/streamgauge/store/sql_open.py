@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -186,6 +187,14 @@ def _lock_file(path: str) -> Callable[[], object]:
 
 
 def _check_place(path: Path) -> None:
+    try:
+        path.parent.stat()
+        with contextlib.suppress(FileNotFoundError):
+            path.stat()
+    except FileNotFoundError:
+        pass  # said below
+    except (OSError, ValueError) as error:
+        refuse(str(path)[:80], getattr(error, "strerror", None) or str(error), "check the path")
     if path.is_dir():
         refuse(str(path), "is a folder", f"name a file in it, such as {path / 'store.db'}")
     if not path.parent.is_dir():
