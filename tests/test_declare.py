@@ -102,8 +102,9 @@ class TestFiles:
         found = said_of(*paths, tmp_path / "e.toml", packs=["viop"])
         starts = [
             "a.toml:1: ",
-            "b.toml:2: ",
             "b.toml:1: ",
+            "b.toml:1: ",
+            "b.toml:2: ",
             "c.py:1: ",
             "d.toml:4: ",
             "e.toml:1: ",
@@ -228,6 +229,113 @@ print("this must not stand in the output")
     def test_what_it_prints_is_no_output(self, capsys: pytest.CaptureFixture[str]) -> None:
         declared("import sys\nprint('hello')\n")
         assert capsys.readouterr() == ("", "hello\n")
+
+
+# Each line of a file that has every kind of mistake; where it has one, it is as it should be behind the mark.
+WRONG = """
+shape.ev.time_field = "nowhere"                     ### shape.ev.time_field = "end"
+[pack.p.parameters]
+good = { type = "integer", default = 5 }
+bad = { type = "intger", default = 5 }              ### bad = { type = "integer", default = 5 }
+[shape.ev.fields]
+word = "VARCHAR"
+end = "BIGINT"
+typo = "BIGNT"                                      ### typo = "BIGINT"
+fine = { type = "DOUBLE", scale = 19 }              ### fine = { type = "DOUBLE", scale = 9 }
+Upper = "VARCHAR"                                   ### upper = "VARCHAR"
+[shape.ev.producer.one]
+topic = "a b"                                       ### topic = "a"
+when = "body.x = 1 AND"                             ### when = "body.x = '1'"
+time = "now()"                                      ### time = "body.t"
+time_unit = "minutes"                               ### time_unit = "ms"
+id = "$nothing"                                     ### id = "body.id"
+tiem = "body.t"                                     ### # gone
+[shape.ev.producer.one.fields]
+word = "body.w +"                                   ### word = "body.w"
+end = "body.end"                                    ### end = "body.end::BIGINT"
+typo = "body.typo::BIGINT"
+zzz = "body.w"                                      ### # gone
+[shape.ev.producer.two]
+family = 5                                          ### family = "two"
+[shape.empty.fields]                                ### # gone
+[statistic.first]
+of = "ev"
+every = ["1x", "1h"]                                ### every = ["1m", "1h"]
+zone = "Mars/Base"                                  ### zone = "UTC"
+where = "wordd = 'x'"                               ### where = "word = 'x'"
+time = "word"                                       ### time = "end"
+max_keys = 0                                        ### max_keys = 5
+nonsense = 1                                        ### # gone
+lateness = "soon"                                   ### lateness = "5s"
+backlog = "later"                                   ### backlog = "5d"
+min_n = "$god"                                      ### min_n = "$good"
+[statistic.first.by]
+start = "word"                                      ### begin = "word"
+which = "wrod"                                      ### which = "word"
+[statistic.first.keep]
+"1h" = "5"                                          ### "1h" = "5d"
+[statistic.first.measures]
+n = "count()"
+u = "cuont()"                                       ### u = "count()"
+open = "count("                                     ### open = "count()"
+limit = "count()"                                   ### limited = "count()"
+s = "sum(word)"                                     ### s = "sum(end)"
+f = "sum(getenv('HOME'))"                           ### f = "sum(body.x::BIGINT)"
+ratio = "proportion(u, n)"
+r = "proportion(u, missing)"                        ### r = "proportion(u, n)"
+q = "quotient(ratio, n)"                                ### q = "quotient(u, n)"
+# What follows from a mistake is none.
+typed = "sum(typo)"
+scaled = "histogram(fine, 0.000000001)"
+over = "quotient(open, n)"
+unread = "count(body.x::BIGINT > $bad)"
+[statistic.second]
+topic = "a.["                                       ### topic = "a.*"
+every = "1h"
+measurez = { n = "count()" }                        ### measures = { n = "count()" }
+[statistic.third]
+topic = "x"
+every = 5                                           ### every = "1h"
+keep = { "1h" = "5d" }
+[statistic.third.measures]
+Bad = "sum(body.x::BIGINT)"                         ### bad = "sum(body.x::BIGINT)"
+[statistic.fourth]
+of = "evv"                                          ### of = "ev"
+every = "1h"
+by = { k = 5 }                                      ### by = { k = "word" }
+measures = { n = "sum(end)", m = "cuont()" }        ### measures = { n = "sum(end)", m = "count()" }
+"""
+
+
+class TestEveryMistake:
+    """One file with one mistake of each kind."""
+
+    LINES = tuple(tuple(p.strip() for p in line.split("###")) for line in WRONG.strip().splitlines())
+    BAD = tuple(n for n, parts in enumerate(LINES, 1) if len(parts) == 2)
+
+    def found(self, folder: Path, mended: tuple[int, ...] = ()) -> list[str]:
+        (path,) = written(folder, "\n".join(p[-1 if n in mended else 0] for n, p in enumerate(self.LINES, 1)))
+        return said_of(path)
+
+    def test_all_are_said_in_the_order_of_their_lines_and_nothing_that_follows(self, tmp_path: Path) -> None:
+        assert tuple(int(line.split(":")[1]) for line in self.found(tmp_path)) == self.BAD
+        assert not self.found(tmp_path, self.BAD)
+
+    @pytest.mark.parametrize("number", BAD)
+    def test_to_mend_one_leaves_exactly_the_others(self, tmp_path: Path, number: int) -> None:
+        others = [line for line in self.found(tmp_path) if not line.startswith(f"a.toml:{number}: ")]
+        # A hint may list the names that are there, of which one may just have been mended.
+        assert [line.split("; ")[0] for line in self.found(tmp_path, (number,))] == [o.split("; ")[0] for o in others]
+
+    def test_what_cannot_be_read_may_hold_the_shape(self, tmp_path: Path) -> None:
+        paths = written(
+            tmp_path, CALLS + "x =", QUALITY.replace("6m", "6q").replace('{ carrier = "carrier" }', "['end']")
+        )
+        assert [line.split(": ")[0] for line in said_of(*paths)] == ["a.toml:16", "b.toml:4"]
+
+    def test_a_python_class_with_a_mistake_of_form_is_judged_to_its_end(self) -> None:
+        text = "from streamgauge import *\nclass A(Statistic):\n topic='a b'\n every='1q'\n scale=99\n n=count()\n"
+        assert len(said(text)) == 3
 
 
 SEED = declare.TomlFile.parse(

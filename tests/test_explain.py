@@ -117,13 +117,13 @@ class TestCheck:
         assert capsys.readouterr().out == "ok: statistics quality; shapes call\n"
 
     def test_mistakes_are_counted(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        (path,) = written(tmp_path, QUALITY.replace("count()", "cuont()"))
-        assert check_files([str(path)], [], None, {}, "text") == 2
+        written(tmp_path, CALLS, QUALITY.replace("count()", "cuont()"))
+        assert check_files([str(tmp_path)], [], None, {}, "text") == 2
         assert capsys.readouterr().out.splitlines()[-1] == "1 mistake"
 
     def test_as_json(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        (path,) = written(tmp_path, QUALITY.replace("count()", "cuont()"))
-        check_files([str(path)], [], None, {}, "json")
+        _, path = written(tmp_path, CALLS, QUALITY.replace("count()", "cuont()"))
+        check_files([str(tmp_path)], [], None, {}, "json")
         (mistake,) = json.loads(capsys.readouterr().out)
         assert mistake == {
             "where": f"{path}:7",

@@ -1,24 +1,26 @@
 """Declarations with every expression parsed and every name resolved: what an engine can run.
 
-A version is named by a hash of what it computes: normalised expressions, windows, parameters' values and the versions
-of its aggregates' states; never of names for people.
+What was refused when the declarations were read is missing in their drafts. A draft is bound all the same, for the
+mistakes in the rest of it; what only follows from that which is missing is no mistake, and no draft is ever returned.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from streamgauge.aggregates.base import Aggregate, Argument, Kind, Measure, Primitive, Ratio, Term
+from streamgauge.columns import ANY, Columns
 from streamgauge.errors import DeclarationError, Mistake, nearest
 from streamgauge.expression import Expression, SqlType, TimeUnit, parse
 from streamgauge.expression.normal import quoted_column
+from streamgauge.forms import Collector, Unfinished
 from streamgauge.shape import DEFAULT_SCALE, ENVELOPE, Producer, Shape, check_topic
 from streamgauge.statistic import StatisticSpec, shown
+from streamgauge.version import normal_of, with_version
 from streamgauge.windows import Length, Windows, check_zone, parse_duration_ms, parse_length
 
 NUMBERS = (SqlType.BIGINT, SqlType.DOUBLE)
@@ -61,8 +63,8 @@ class BoundShape:
     def definition(self, fields: Sequence[str]) -> Any:
         """What these fields compute, as JSON, for a version's hash."""
         return [
-            [p.topic, _normal(p.when), _normal(p.time), p.time_unit, _normal(p.id)]
-            + [[f, _normal(p.fields.get(f)), self.shape.fields[f].type, self.shape.fields[f].scale] for f in fields]
+            [p.topic, normal_of(p.when), normal_of(p.time), p.time_unit, normal_of(p.id)]
+            + [[f, normal_of(p.fields.get(f)), self.shape.fields[f].type, self.shape.fields[f].scale] for f in fields]
             for p in self.producers[: self.active]
         ]
 
@@ -81,7 +83,7 @@ class BoundPrimitive:
     def identity(self) -> tuple[Any, ...]:
         """Equal for primitives that compute the same."""
         p = self.primitive
-        return (p.op, p.term, _normal(self.argument), _normal(self.where), self.scale, self.edges)
+        return (p.op, p.term, normal_of(self.argument), normal_of(self.where), self.scale, self.edges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,77 +134,70 @@ class BoundStatistic:
             yield from (e for e in (p.argument, p.where) if e is not None)
 
 
-def _normal(expression: Expression | None) -> str:
-    return "" if expression is None else expression.normal
-
-
-class _Collector:
-    """Gathers mistakes instead of stopping at the first."""
-
-    def __init__(self) -> None:
-        self.mistakes: list[Mistake] = []
-
-    def attempt(self, function: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except DeclarationError as e:
-            self.mistakes.extend(e.mistakes)
-            return None
-
-    def finish(self) -> None:
-        if self.mistakes:
-            raise DeclarationError(self.mistakes)
-
-
 def bind_shape(shape: Shape) -> BoundShape:
-    """Parse a shape's producers. Raises DeclarationError with every mistake."""
-    collect = _Collector()
-    producers = [_bind_producer(shape, p, collect) for p in shape.producers]
-    collect.finish()
+    """Parse a shape's producers. Raises Unfinished with every mistake."""
+    binder = _ShapeBinder(shape)
+    producers = [binder.producer(p) for p in shape.producers]
+    drafted = replace(shape, unsure={**shape.unsure, **binder.unsure})
     active = {id(p) for p in shape.active()}
     kept = [b for p, b in zip(shape.producers, producers, strict=True) if id(p) in active]
     others = [_only_time(b) for p, b in zip(shape.producers, producers, strict=True) if id(p) not in active]
-    return BoundShape(shape, (*kept, *others), len(kept))
+    bound = BoundShape(drafted, (*kept, *others), len(kept))
+    if binder.mistakes or not drafted.whole:
+        raise Unfinished(binder.mistakes, bound)
+    return bound
 
 
-def _bind_producer(shape: Shape, producer: Producer, collect: _Collector) -> BoundProducer:
-    what = f"shape {shape.name!r}: producer {producer.name!r}"
+class _ShapeBinder(Collector):
+    """Parses the expressions of one shape; ``unsure`` are the types of fields about which there are mistakes."""
 
-    def expression(text: str, *keys: str, expect: SqlType | None = None) -> Expression | None:
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.columns = {k: t for k, t in ENVELOPE.items() if k in ("topic", "source")}
+        self.unsure: dict[str, tuple[SqlType, ...]] = {}
+
+    def producer(self, producer: Producer) -> BoundProducer:
+        what = f"shape {self.shape.name!r}: producer {producer.name!r}"
+        fields = {name: self.field(what, producer, name, text) for name, text in producer.fields.items()}
+        if producer.topic:
+            self.attempt(check_topic, producer.topic, f"{what}: topic", producer.place("topic"))
+        return BoundProducer(
+            producer.name,
+            producer.topic,
+            self.expression(f"{what}: when", producer.when, producer.place("when"), SqlType.BOOLEAN),
+            self.expression(f"{what}: time", producer.time, producer.place("time")),
+            producer.time_unit,
+            self.expression(f"{what}: id", producer.id, producer.place("id")),
+            {name: parsed for name, parsed in fields.items() if parsed is not None},
+        )
+
+    def expression(self, what: str, text: str, where: str, expect: SqlType | None = None) -> Expression | None:
         if not text:
             return None
-        columns = {k: t for k, t in ENVELOPE.items() if k in ("topic", "source")}
-        name = keys[0] if len(keys) == 1 else f"field {keys[1]!r}"
-        parsed: Expression | None = collect.attempt(
-            parse, text, columns=columns, what=f"{what}: {name}", where=producer.place(*keys), expect=expect
+        parsed: Expression | None = self.attempt(
+            parse, text, columns=self.columns, what=what, where=where, expect=expect
         )
         return parsed
 
-    fields: dict[str, Expression] = {}
-    for name, text in producer.fields.items():
-        where = producer.place("fields", name)
-        if name not in shape.fields:
-            hint = nearest(name, shape.fields) or f"known: {', '.join(shape.fields)}"
-            collect.mistakes.append(Mistake(f"{what}: field {name!r}", "shape has no such field", where, hint=hint))
-            continue
-        parsed = expression(text, "fields", name)
-        if parsed is not None and not _fits(parsed.type, shape.fields[name].type):
-            problem = f"is {parsed.type.value}, but the shape's field is {shape.fields[name].type.value}"
-            hint = f"write ({text})::{shape.fields[name].type.value}"
-            collect.mistakes.append(Mistake(f"{what}: field {name!r}", problem, where, text, hint))
-        elif parsed is not None:
-            fields[name] = parsed
-    if producer.topic:
-        collect.attempt(check_topic, producer.topic, f"{what}: topic", producer.place("topic"))
-    return BoundProducer(
-        producer.name,
-        producer.topic,
-        expression(producer.when, "when", expect=SqlType.BOOLEAN),
-        expression(producer.time, "time"),
-        producer.time_unit,
-        expression(producer.id, "id"),
-        fields,
-    )
+    def field(self, what: str, producer: Producer, name: str, text: str) -> Expression | None:
+        what, where = f"{what}: field {name!r}", producer.place("fields", name)
+        declared = self.shape.fields.get(name)
+        types = self.shape.unsure.get(name) or ((declared.type,) if declared else ANY)
+        if declared is None and name not in self.shape.unsure and "fields" not in self.shape.refused:
+            known = [*self.shape.fields, *self.shape.unsure]
+            hint = nearest(name, known) or f"known: {', '.join(known)}"
+            self.mistakes.append(Mistake(what, "shape has no such field", where, hint=hint))
+        if declared is None:
+            self.unsure[name] = types
+        parsed = self.expression(what, text, where)
+        if parsed is None or any(_fits(parsed.type, type_) for type_ in types):
+            return parsed
+        problem = f"is {parsed.type.value}, but the shape's field is {types[0].value}"
+        hint = f"write ({text})::{types[0].value}"
+        self.mistakes.append(Mistake(what, problem, where, text, hint))
+        self.unsure[name] = (*types, parsed.type)
+        return None
 
 
 def _fits(got: SqlType, wanted: SqlType) -> bool:
@@ -211,22 +206,22 @@ def _fits(got: SqlType, wanted: SqlType) -> bool:
 
 def bind(spec: StatisticSpec, shapes: Mapping[str, BoundShape], extra_where: str = "") -> BoundStatistic:
     """Resolve a statistic. ``extra_where`` is one more condition (``--where``). Raises DeclarationError, with all."""
-    collect = _Collector()
+    collect = Collector()
     shape = _shape_of(spec, shapes, collect)
     if spec.topic:
         collect.attempt(check_topic, spec.topic, f"{spec.what}: topic", spec.place("topic"))
-    every = spec.place("every")
-    lengths = tuple(collect.attempt(parse_length, text, f"{spec.what}: every", every) for text in spec.every)
-    windows: Any = collect.attempt(_windows, spec, lengths) if None not in lengths else None
-    durations = _durations(spec, collect)
-    if spec.of and shape is None:
-        collect.finish()  # without the shape no expression can be judged
+    what, every = f"{spec.what}: every", spec.place("every")
+    parsed = [collect.attempt(parse_length, text, what, every) for text in spec.every]
+    lengths = tuple(length for length in parsed if length is not None)
+    windows = _windows(spec, lengths, collect)
+    durations = _durations(spec, len(parsed) - len(lengths), collect)
     binder = _Binder(spec, shape, collect)
     by = tuple((name, binder.key(name, text)) for name, text in spec.by.items())
     where = binder.where(extra_where)
     measures, primitives = binder.measures()
     binder.check_time()
-    collect.finish()
+    if windows is None or collect.mistakes or spec.refused or (shape is not None and not shape.shape.whole):
+        raise DeclarationError(collect.mistakes)
     bound = BoundStatistic(
         spec,
         shape,
@@ -243,33 +238,40 @@ def bind(spec: StatisticSpec, shapes: Mapping[str, BoundShape], extra_where: str
         version="",
         definition={},
     )
-    return _with_version(bound)
+    return with_version(bound)
 
 
-def _windows(spec: StatisticSpec, lengths: Sequence[Length]) -> Windows:
+def _windows(spec: StatisticSpec, lengths: Sequence[Length], collect: Collector) -> Windows | None:
     what, where = f"{spec.what}: every", spec.place("every")
+    zone = collect.attempt(check_zone, spec.zone, f"{spec.what}: zone", spec.place("zone")) or "UTC"
     if len({length.text for length in lengths}) < len(lengths):
-        raise DeclarationError(Mistake(what, "names a window length twice", where, got=", ".join(spec.every)))
-    check_zone(spec.zone, f"{spec.what}: zone", spec.place("zone"))
-    return Windows(lengths, spec.zone, what, where)
+        collect.mistakes.append(Mistake(what, "names a window length twice", where, got=", ".join(spec.every)))
+    different = sorted({length.text: length for length in lengths}.values(), key=lambda x: (x.nominal_ms, x.calendar))
+    try:
+        return Windows(different, zone, what, where) if different else None
+    except DeclarationError:
+        for pair in pairwise(different):
+            collect.attempt(Windows, pair, zone, what, where)
+        return None
 
 
-def _shape_of(spec: StatisticSpec, shapes: Mapping[str, BoundShape], collect: _Collector) -> BoundShape | None:
+def _shape_of(spec: StatisticSpec, shapes: Mapping[str, BoundShape], collect: Collector) -> BoundShape | None:
     if spec.of and spec.of not in shapes:
         hint = nearest(spec.of, shapes) or f"known: {', '.join(shapes) or 'none'}"
         collect.mistakes.append(Mistake(spec.what, f"unknown shape {spec.of!r}", spec.place("of"), hint=hint))
     return shapes.get(spec.of)
 
 
-def _durations(spec: StatisticSpec, collect: _Collector) -> dict[str, Any]:
+def _durations(spec: StatisticSpec, bad_lengths: int, collect: Collector) -> dict[str, Any]:
     def duration(text: str, *keys: str) -> int:
         what = f"{spec.what}: {' '.join(keys)}"
         return collect.attempt(parse_duration_ms, text, what, spec.place(*keys)) or 0 if text else 0
 
-    for every in spec.keep:
-        if every not in spec.every:
-            problem, hint = f"keeps {every!r}, which is not one of its windows", f"there are {', '.join(spec.every)}"
-            collect.mistakes.append(Mistake(f"{spec.what}: keep", problem, spec.place("keep", every), hint=hint))
+    others = [every for every in spec.keep if every not in spec.every]
+    # Each window length that is wrong may be meant for one that is kept.
+    for every in others if len(others) > bad_lengths and ("every",) not in spec.refused else ():
+        problem, hint = f"keeps {every!r}, which is not one of its windows", f"there are {', '.join(spec.every)}"
+        collect.mistakes.append(Mistake(f"{spec.what}: keep", problem, spec.place("keep", every), hint=hint))
     duration(spec.backlog, "backlog")
     return {
         "delay": duration(spec.delay, "delay"),
@@ -278,25 +280,42 @@ def _durations(spec: StatisticSpec, collect: _Collector) -> dict[str, Any]:
     }
 
 
+def _columns_of(spec: StatisticSpec, shape: BoundShape | None) -> Columns:
+    if shape is not None:
+        return Columns(shape.shape.columns(), shape.shape.unsure, "fields" in shape.shape.refused)
+    # Without a topic it is over a shape that is not there, or it is not known over which.
+    return Columns(ENVELOPE, open=bool(spec.of) or not spec.topic)
+
+
 class _Binder:
     """Parses the expressions of one statistic."""
 
-    def __init__(self, spec: StatisticSpec, shape: BoundShape | None, collect: _Collector) -> None:
+    def __init__(self, spec: StatisticSpec, shape: BoundShape | None, collect: Collector) -> None:
         self.spec, self.shape, self.collect = spec, shape, collect
-        self.columns = dict(ENVELOPE) if shape is None else shape.shape.columns()
+        self.columns = _columns_of(spec, shape)
         same = shape is not None and spec.time == shape.shape.time_field
         self.time = "" if same else spec.time
 
-    def expression(self, part: str, text: str, where: str, expect: SqlType | None = None) -> Expression | None:
-        if not text:
-            return None
-        what = f"{self.spec.what}: {part}"
+    def expression(
+        self, part: str, text: str, where: str, expect: SqlType | None = None, number: bool = False
+    ) -> Expression | None:
+        return self.parsed(text, f"{self.spec.what}: {part}", where, expect, number) if text else None
+
+    def parsed(
+        self, text: str, what: str, where: str, expect: SqlType | None = None, number: bool = False
+    ) -> Expression | None:
         # A field alone needs no quotes, also if it is a word of the language, as end is.
-        text = quoted_column(text) if text in self.columns else text
-        parsed: Expression | None = self.collect.attempt(
-            parse, text, columns=self.columns, what=what, where=where, expect=expect
-        )
-        return parsed
+        given = quoted_column(text) if self.columns.is_name(text) else text
+
+        def check(columns: Mapping[str, SqlType]) -> Expression:
+            parsed = parse(given, columns=columns, what=what, where=where, expect=expect)
+            if number and parsed.type not in NUMBERS:
+                problem = f"needs a number, but this is {parsed.type.value}"
+                raise DeclarationError(Mistake(what, problem, where, text, f"write ({text})::BIGINT or ::DOUBLE"))
+            return parsed
+
+        judged: Expression | None = self.collect.attempt(self.columns.judge, given, check)
+        return judged
 
     def condition(self, part: str, text: str, where: str) -> Expression | None:
         return self.expression(part, text, where, SqlType.BOOLEAN)
@@ -308,7 +327,7 @@ class _Binder:
         if not extra:
             return own
         over = f"--where, over shape {spec.of!r}" if spec.of else "--where"
-        if self.collect.attempt(parse, extra, columns=self.columns, what=over, expect=SqlType.BOOLEAN) is None:
+        if self.parsed(extra, over, "", SqlType.BOOLEAN) is None:
             return None
         both = f"({spec.where}) AND ({extra})" if own is not None else extra
         return self.condition("where and --where", both, spec.place("where"))
@@ -318,12 +337,12 @@ class _Binder:
         if not text:
             hint = "name a field, or write an expression"
             self.collect.mistakes.append(Mistake(f"{self.spec.what}: key {name!r}", "is empty", where, hint=hint))
-        # A failed parse is in the collector, and finish() raises before anyone reads the None.
+        # Where it is None, bind raises before anyone reads it.
         return self.expression(f"key {name!r}", text, where)  # type: ignore[return-value]
 
     def check_time(self) -> None:
-        if self.time and self.columns.get(self.time) is not SqlType.BIGINT:
-            hint = nearest(self.time, self.columns) or "name a BIGINT field that holds ms since 1970"
+        if self.time and not self.columns.may_be(self.time, SqlType.BIGINT):
+            hint = nearest(self.time, self.columns.known) or "name a BIGINT field that holds ms since 1970"
             where = self.spec.place("time")
             self.collect.mistakes.append(
                 Mistake(f"{self.spec.what}: time", "is not a BIGINT field", where, self.time, hint)
@@ -351,7 +370,7 @@ class _Binder:
         for p in measure.primitives():
             argument = parsed.get(p.argument) if p.argument else None
             scale = scales.get(p.argument, 0) if p.argument else 0
-            edges = self.edges(part, p, scale, where)
+            edges = () if argument is None else self.edges(part, p, scale, where)
             bound.append(BoundPrimitive(p, argument, self.condition(part, p.where, where), scale, edges))
         return tuple(scales[a] for a in measure.arguments()), bound
 
@@ -360,16 +379,10 @@ class _Binder:
         if name in shown(self.spec.measures):
             return name
         ratios = ((n, m) for n, m in self.spec.measures.items() if isinstance(m, Ratio))
-        return next(n for n, ratio in ratios if name in (ratio.numerator, ratio.denominator))
+        return next((n for n, ratio in ratios if name in (ratio.numerator, ratio.denominator)), name)
 
     def argument(self, part: str, argument: Argument, where: str) -> Expression | None:
-        parsed = self.expression(part, argument.sql, where)
-        if parsed is None or argument.kind is not Kind.NUMBER or parsed.type in NUMBERS:
-            return parsed
-        hint = f"write ({argument.sql})::BIGINT or ::DOUBLE"
-        problem = f"needs a number, but this is {parsed.type.value}"
-        self.collect.mistakes.append(Mistake(f"{self.spec.what}: {part}", problem, where, argument.sql, hint))
-        return None
+        return self.expression(part, argument.sql, where, number=argument.kind is Kind.NUMBER)
 
     def scale_of(self, expression: Expression | None) -> int:
         if expression is None or expression.type is not SqlType.DOUBLE:
@@ -382,7 +395,7 @@ class _Binder:
         return DEFAULT_SCALE
 
     def edges(self, part: str, primitive: Primitive, scale: int, where: str) -> tuple[int, ...]:
-        if primitive.term is not Term.EDGE:
+        if primitive.term is not Term.EDGE or ("scale",) in self.spec.refused:
             return ()
         scaled = [Decimal(edge).scaleb(scale) for edge in primitive.edges]
         for edge, value in zip(primitive.edges, scaled, strict=True):
@@ -397,8 +410,11 @@ class _Binder:
         what = f"{self.spec.what}: measure {name!r}"
         for operand in (measure.numerator, measure.denominator):
             other = self.spec.measures.get(str(operand))
+            if {("measures",), ("measures", str(operand))} & self.spec.refused:
+                continue
             if other is None:
-                hint = nearest(str(operand), shown(self.spec.measures)) or "name a measure of this statistic"
+                known = [*shown(self.spec.measures), *(keys[-1] for keys in self.spec.refused if keys[0] == "measures")]
+                hint = nearest(str(operand), known) or "name a measure of this statistic"
                 problem = f"unknown measure {str(operand)!r}"
             elif refusal := measure.refusal(other):
                 problem, hint = f"{str(operand)!r}: {refusal}", "name counts or sums"
@@ -406,30 +422,3 @@ class _Binder:
                 continue
             where = self.spec.place("measures", name)
             self.collect.mistakes.append(Mistake(what, problem, where, measure.formula(), hint))
-
-
-def _with_version(bound: BoundStatistic) -> BoundStatistic:
-    spec = bound.spec
-    fields = sorted({n for e in bound.expressions() for n in e.names if bound.shape and n in bound.shape.shape.fields})
-    if bound.time:
-        fields = sorted({*fields, bound.time})
-    kinds = [m.measure for m in bound.measures if isinstance(m.measure, Aggregate)]
-    states = [[kind.state_version, *(repr(s) for s in kind.states())] for kind in kinds]
-    definition = {
-        "topic": spec.topic,
-        "shape": bound.shape.definition(fields) if bound.shape else None,
-        "every": sorted(length.text for length in bound.lengths),
-        "zone": spec.zone,
-        "by": [_normal(e) for _, e in bound.by],
-        "where": _normal(bound.where),
-        "time": bound.time,
-        "delay_ms": bound.delay_ms,
-        "lateness_ms": bound.lateness_ms,
-        "totals": spec.totals,
-        "max_keys": spec.max_keys,
-        "primitives": [[str(x) for x in p.identity] for p in bound.primitives],
-        "states": states,
-    }
-    text = json.dumps(definition, sort_keys=True, ensure_ascii=True)
-    version = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return replace(bound, version=version, definition=json.loads(text))

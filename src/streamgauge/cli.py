@@ -147,8 +147,7 @@ def report(
     view.check_view(wanted, summary)
     loaded = _load(pack, declarations, config, parameters, where, default=True)
     chosen = view.choose(loaded, wanted)
-    view.check_queries(loaded, wanted)
-    view.check_outputs(wanted, dead_letters, files)
+    view.check_before(loaded, wanted, dead_letters, files)
     given = program.Given(form, time, time_unit, topic, id_, zone, lateness, max_line, _store(store), finish, workers)
     options = program.options_of(loaded, given)
     if not options.store:

@@ -15,7 +15,7 @@ from streamgauge import packs as shipped
 from streamgauge.bound import BoundShape, BoundStatistic, bind, bind_shape
 from streamgauge.errors import DeclarationError, Mistake, nearest
 from streamgauge.expression import TimeUnit, parse
-from streamgauge.forms import Form, wrong
+from streamgauge.forms import Collector, Form, Unfinished, wrong
 from streamgauge.parameter import Parameter, Substitution, parameter_from
 from streamgauge.shape import Shape
 from streamgauge.statistic import Statistic, StatisticSpec, collected
@@ -102,7 +102,7 @@ def _expand(files: Sequence[str | Path], loader: _Loader) -> Iterable[Path]:
         try:
             paths = _files_of(Path(name))
         except DeclarationError as e:
-            loader.mistakes.extend(e.mistakes)
+            loader.missing(name, e)
             continue
         for path in paths:
             if (real := path.resolve()) not in seen:
@@ -132,32 +132,56 @@ def _near_file(path: Path) -> str:
         return ""
 
 
-class _Loader:
+def in_order(mistakes: Iterable[Mistake], files: Sequence[str] = ()) -> list[Mistake]:
+    """The mistakes, each once, by file and line: the files in the order given, others as they come; those of none last.
+
+    >>> [m.where for m in in_order(Mistake("x", "y", w) for w in ("b:3", "", "a:10", "b:2", "a:9"))]
+    ['b:2', 'b:3', 'a:9', 'a:10', '']
+    """
+    places = {m: m.where.rpartition(":") for m in mistakes}
+    found = {m: (file, int(line)) if file and line.isdigit() else (m.where, 0) for m, (file, _, line) in places.items()}
+    known = {f: n for n, f in enumerate(dict.fromkeys([*files, *(file for file, _ in found.values() if file)]))}
+    return sorted(found, key=lambda m: (known.get(found[m][0], len(known)), found[m][1]))
+
+
+class _Loader(Collector):
+    """Reads declarations and gathers their mistakes. What has some is kept as a draft, to judge the rest with it."""
+
     def __init__(self, parameters: Mapping[str, Any], where: str) -> None:
-        self.mistakes: list[Mistake] = []
+        super().__init__()
         self.given = dict(parameters)
         self.pack_values: dict[str, tuple[Mapping[str, Any], Callable[..., str]]] = {}
         self.extra_where = where
         self.shapes: dict[str, Shape] = {}
-        self.broken: set[str] = set()
         self.specs: dict[str, StatisticSpec] = {}
+        self.doubles: list[StatisticSpec] = []
+        self.files: list[str] = []
+        self.unread: set[str] = set()
+        """Names of shapes that may be declared where we cannot read it; ``*`` for any."""
+        self.broken: set[str] = set()
+        """Names of parameters whose declarations were refused."""
         self.packs: dict[str, Pack] = {}
         self.origins: dict[str, str] = {}
 
-    def attempt(self, function: Callable[..., Any], *args: Any) -> Any:
-        try:
-            return function(*args)
-        except DeclarationError as e:
-            self.mistakes.extend(e.mistakes)
-            return None
+    def missing(self, name: str | Path, error: DeclarationError) -> None:
+        """A file that is not there, or cannot be read."""
+        self.files.append(str(Path(name)))
+        self.mistakes.extend(error.mistakes)
+        self.unread.add("*")
+
+    def read(self, function: Callable[..., TomlFile], source: Any, name: str | None = None) -> TomlFile | None:
+        self.files.append(str(source) if name is None else name)
+        toml: TomlFile | None = self.attempt(function, source) if name is None else self.attempt(function, source, name)
+        if toml is None:
+            self.unread.add("*")
+        return toml
 
     def table(self, toml: TomlFile, *keys: str) -> dict[str, Any]:
         """A table of the file; empty, and a mistake, where something else stands there."""
         return self.attempt(toml.table, *keys) or {}
 
     def configuration(self, path: Path) -> dict[str, Any]:
-        toml: TomlFile | None = self.attempt(TomlFile.read, path)
-        if toml is None:
+        if (toml := self.read(TomlFile.read, path)) is None:
             return {}
         for name, values in self.table(toml, "pack").items():
             if forms.is_table(values):
@@ -168,22 +192,22 @@ class _Loader:
         wanted = toml.data.get("packs", [])
         if not forms.is_list(wanted, forms.is_text):
             self.mistakes.append(wrong("packs", wanted, 'a list of names, e.g. ["voip"]', toml.place("packs")))
-            wanted = []
+            wanted = [name for name in wanted if forms.is_text(name)] if isinstance(wanted, list) else []
+            self.unread.add("*")
         self._unknown_tables(toml, (*CONFIGURATION, *DECLARATIONS))
         self._declarations(toml, {})
         report, place = self.table(toml, "report"), toml.places("report")
-        found = list(forms.mistakes(report, REPORT, "[report]", place))
-        self.mistakes += found
-        for name, value in report.items() if not found else ():
-            self.attempt(_check_report, name, value, f"[report]: {name}", place(name))
+        self.mistakes += forms.mistakes(report, REPORT, "[report]", place)
+        for name, value in report.items():
+            if name in REPORT and REPORT[name].fits(value):
+                self.attempt(_check_report, name, value, f"[report]: {name}", place(name))
         return {"packs": wanted, "report": report}
 
     def file(self, path: Path) -> None:
         if path.suffix == ".py":
             self._python(path)
             return
-        toml: TomlFile | None = self.attempt(TomlFile.read, path)
-        if toml is None:
+        if (toml := self.read(TomlFile.read, path)) is None:
             return
         for name in CONFIGURATION:
             if name in toml.data:
@@ -203,9 +227,9 @@ class _Loader:
         if name not in shipped.PACKS:
             hint = nearest(name, shipped.PACKS) or f"known: {', '.join(shipped.PACKS)}, or the path of a file"
             self.mistakes.append(Mistake("pack", f"unknown pack {name!r}", hint=hint))
+            self.unread.add("*")
             return
-        toml: TomlFile | None = self.attempt(TomlFile.parse, shipped.text(name), f"pack {name}")
-        if toml is not None:
+        if (toml := self.read(TomlFile.parse, shipped.text(name), f"pack {name}")) is not None:
             self._set_apart(toml, name)
             self._declarations(toml, self._pack(toml, name))
 
@@ -224,6 +248,9 @@ class _Loader:
             if name not in known:
                 hint = nearest(name, known) or f"known: {', '.join(known)}"
                 self.mistakes.append(Mistake(f"table {name!r}", "is unknown", toml.place(name), hint=hint))
+                table = toml.data[name]
+                if nearest(name, known) == nearest("shape", known) and forms.is_table(table):
+                    self.unread |= table.keys()
 
     def _pack(self, toml: TomlFile, name: str) -> dict[str, tuple[Parameter, Any]]:
         """The parameters of ``[pack.NAME]`` with their values."""
@@ -231,8 +258,7 @@ class _Loader:
         if name in self.packs:
             problem = f"is declared twice; first at {self.origins[name]}"
             self.mistakes.append(Mistake(what, problem, place()))
-            return {}
-        self.origins[name] = place()
+        self.origins.setdefault(name, place())
         head = toml.data["pack"][name]
         self.mistakes.extend(forms.mistakes(head, PACK, what, place))
         head = head if forms.is_table(head) else {}
@@ -242,9 +268,11 @@ class _Loader:
             for key, value in (raw if forms.is_table(raw) else {}).items()
             if (parameter := self.attempt(parameter_from, what, place("parameters", key), key, value)) is not None
         }
+        self.broken |= (raw.keys() if forms.is_table(raw) else set()) - parameters.keys()
         values = self._values(name, parameters)
         help_ = head.get("help", "")
-        self.packs[name] = Pack(name, help_ if forms.is_text(help_) else "", parameters, values)
+        pack = Pack(name, help_ if forms.is_text(help_) else "", parameters, values)
+        self.packs.setdefault(name, pack)
         return {key: (parameter, values[key]) for key, parameter in parameters.items()}
 
     def _values(self, pack: str, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
@@ -254,7 +282,7 @@ class _Loader:
         own = {k.removeprefix(f"{pack}."): v for k, v in self.given.items() if k.startswith(f"{pack}.")}
         given = {**{k: v for k, v in self.given.items() if k in parameters}, **own}
         for name in {**configured, **own}:
-            if name not in parameters:
+            if name not in parameters and name not in self.broken:
                 hint = nearest(name, parameters) or f"known: {', '.join(parameters) or 'none'}"
                 where = place(name) if name in configured else ""
                 self.mistakes.append(Mistake(what, f"unknown parameter {name!r}", where, hint=hint))
@@ -267,15 +295,12 @@ class _Loader:
         return values
 
     def _declarations(self, toml: TomlFile, parameters: Mapping[str, tuple[Parameter, Any]]) -> None:
-        put = Substitution(parameters)
+        put = Substitution(parameters, frozenset(self.broken - parameters.keys()))
+        if not forms.is_table(toml.data.get("shape", {})):
+            self.unread.add("*")
         for name in self.table(toml, "shape"):
             shape = self.attempt(shape_from, toml, name, put)
-            if shape is not None and name in self.shapes:
-                shape = self.attempt(merged, self.shapes[name], shape)
-            if shape is None:
-                self.broken.add(name)
-            else:
-                self.shapes[name] = shape
+            self.shapes[name] = self.attempt(merged, self.shapes[name], shape) if name in self.shapes else shape
         for name in self.table(toml, "statistic"):
             if (spec := self.attempt(statistic_from, toml, name, put)) is not None:
                 self._add(spec)
@@ -284,12 +309,14 @@ class _Loader:
         if spec.name in self.specs:
             problem = f"is declared twice; first at {self.specs[spec.name].origin}"
             self.mistakes.append(Mistake(spec.what, problem, spec.origin))
+            self.doubles.append(spec)
         else:
             self.specs[spec.name] = spec
 
     def _python(self, path: Path) -> None:
         import runpy
 
+        self.files.append(str(path))
         namespace: dict[str, Any] = {}
         with collected() as found, contextlib.redirect_stdout(sys.stderr):
             try:
@@ -302,6 +329,8 @@ class _Loader:
         for error in found:
             if isinstance(error, DeclarationError):
                 self.mistakes.extend(error.mistakes)
+                if isinstance(error, Unfinished):
+                    self._add(error.draft)
         # Also those that were made by a module which was imported before.
         for value in namespace.values():
             if isinstance(value, type) and issubclass(value, Statistic) and "spec" in vars(value):
@@ -316,25 +345,29 @@ class _Loader:
                 hint = load_it if name in shipped.PACKS else nearest(name, shipped.PACKS) or load_it
                 self.mistakes.append(Mistake(f"pack {name!r}", "is configured but not loaded", place(), hint=hint))
         for name in self.given:
+            if name in self.broken:
+                continue
             if not any(name in p.parameters or name.startswith(f"{p.name}.") for p in self.packs.values()):
                 known = [n for p in self.packs.values() for n in p.parameters]
                 hint = nearest(name, known) or f"known: {', '.join(known) or 'none, as no pack is loaded'}"
                 self.mistakes.append(Mistake("parameter", f"unknown parameter {name!r}", hint=hint))
-        shapes = {
-            n: bound
-            for n, s in self.shapes.items()
-            if n not in self.broken and (bound := self.attempt(_checked_shape, s)) is not None
-        }
-        statistics = {}
-        for name, spec in self.specs.items():
-            if spec.of and spec.of in {*self.shapes, *self.broken} and spec.of not in shapes:
-                continue  # its shape's mistakes are said already
-            bound = self.attempt(bind, spec, shapes, self.extra_where)
-            if bound is not None:
-                statistics[name] = bound
+        shapes: dict[str, BoundShape] = {name: self.attempt(_checked_shape, s) for name, s in self.shapes.items()}
+        statistics: dict[str, BoundStatistic] = {}
+        for spec in [*self.doubles, *self.specs.values()]:
+            around = {**shapes, spec.of: _ANY_SHAPE} if self._may_be_elsewhere(spec.of) else shapes
+            statistics[spec.name] = self.attempt(bind, spec, around, self.extra_where)
         if self.mistakes:
-            raise DeclarationError(dict.fromkeys(self.mistakes))
+            raise DeclarationError(in_order(self.mistakes, self.files))
         return Declarations(statistics, shapes, self.packs, configuration)
+
+    def _may_be_elsewhere(self, shape: str) -> bool:
+        """Whether a shape that we do not know may be declared in what could not be read."""
+        if not shape or shape in self.shapes:
+            return False
+        return shape in self.unread or ("*" in self.unread and not nearest(shape, self.shapes))
+
+
+_ANY_SHAPE = BoundShape(Shape("", {}, (), refused=frozenset({"fields"})), (), 0)
 
 
 def _check_report(name: str, value: Any, what: str, place: str) -> None:
@@ -363,6 +396,12 @@ def _python_mistakes(path: Path, error: BaseException) -> list[Mistake]:
 
 
 def _checked_shape(shape: Shape) -> BoundShape:
-    if found := list(shape_mistakes(shape)):
-        raise DeclarationError(found)
-    return bind_shape(shape)
+    """The shape with its expressions parsed. Raises Unfinished with every mistake."""
+    found = list(shape_mistakes(shape))
+    if not (shape.fields or shape.unsure):
+        shape = replace(shape, refused=shape.refused | {"fields"})
+    collect = Collector()
+    bound: BoundShape = collect.attempt(bind_shape, shape)
+    if found or collect.mistakes:
+        raise Unfinished([*found, *collect.mistakes], bound)
+    return bound

@@ -11,7 +11,7 @@ from typing import Any
 
 from streamgauge import packs as shipped
 from streamgauge.bound import BoundStatistic
-from streamgauge.declare import CONFIGURATION, PACK, Declarations, Pack, load
+from streamgauge.declare import CONFIGURATION, PACK, Declarations, Pack, in_order, load
 from streamgauge.errors import DeclarationError, Mistake, UsageError, nearest
 from streamgauge.parameter import Parameter
 from streamgauge.statistic import shown
@@ -230,15 +230,16 @@ def check_files(
         raise UsageError(f"--format {form!r}: is text or json")
     configs: list[str | None] = [f for f in files if _is_configuration(f)]
     rest = [f for f in files if f not in configs]
-    mistakes: dict[Mistake, None] = {}
+    said: list[Mistake] = []
     found: dict[str, list[str]] = {}
     for each in configs or [config]:
         try:
             loaded = load(packs, rest, each, parameters)
         except DeclarationError as e:
-            mistakes.update(dict.fromkeys(e.mistakes))
+            said.extend(e.mistakes)
         else:
             found = {"statistics": [*loaded.statistics], "shapes": [*loaded.shapes], "packs": [*loaded.packs]}
+    mistakes = in_order(said)
     if form == "json":
         fields = ("where", "what", "got", "problem", "hint")
         print(json.dumps([{f: getattr(m, f) for f in fields} for m in mistakes], indent=1, ensure_ascii=False))

@@ -109,9 +109,9 @@ class Substitution:
         """
         if not is_text(text):
             raise DeclarationError(wrong(what, text, "the text of an expression", where))
-        unknown = [m for m in _PARAMETER.finditer(text) if m["name"] is not None and m["name"] not in self.values]
-        if unknown:
-            raise DeclarationError(m for u in unknown for m in self._mistakes(u["name"], u.start() + 1, text, what, where))
+        named = [(m["name"], m.start() + 1) for m in _PARAMETER.finditer(text) if m["name"] is not None]
+        if unknown := [(name, at) for name, at in named if name not in self.values]:
+            raise DeclarationError(m for name, at in unknown for m in self._mistakes(name, at, text, what, where))
 
         def put(match: re.Match[str]) -> str:
             if match["quoted"] is not None:
@@ -152,5 +152,6 @@ class Substitution:
     def _mistakes(self, name: str, at: int, text: str, what: str, where: str) -> Iterator[Mistake]:
         if name in self.broken:
             return
-        hint = nearest(name, self.values) or f"known: {', '.join(sorted(self.values)) or 'none in this file'}"
+        known = sorted({*self.values, *self.broken})
+        hint = nearest(name, known) or f"known: {', '.join(known) or 'none in this file'}"
         yield Mistake(what, f"unknown parameter ${name} at {at}", where, text, hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 from streamgauge import forms
 from streamgauge.aggregates.base import Aggregate, Measure, Ratio
-from streamgauge.errors import DeclarationError, Mistake
-from streamgauge.forms import NAME, NAME_HINT, Form, is_list, is_text
+from streamgauge.errors import DeclarationError, Mistake, nearest
+from streamgauge.forms import NAME, NAME_HINT, Form, Keys, Unfinished, is_list, is_table, is_text
 
 RESERVED = frozenset(
     "statistic every window_by start stop limit order by key row state events late revision wrong_types expired "
@@ -25,7 +25,6 @@ RESERVED = frozenset(
 HIDDEN = re.compile(r"_\d+")
 """The names of measures that nobody named."""
 
-NO_MEASURE = "has no measure"
 MOST_DECIMALS = 18
 
 
@@ -37,7 +36,7 @@ class StatisticSpec:
     ``6m``; ``by`` maps key names to SQL expressions; ``measures`` keep the order in which they are shown; ``hidden``
     are the ones that only serve a ratio. ``time`` names the field that chooses the window, whose windows then become
     final ``delay`` later. ``max_keys`` bounds the keys of a window. ``origin`` is ``file:line``, and ``places`` those
-    of its settings, keys and measures, as far as they are known.
+    of its settings, keys and measures, as far as they are known. In a draft, ``refused`` are those that are left out.
     """
 
     name: str
@@ -59,7 +58,8 @@ class StatisticSpec:
     lateness: str = ""
     help: str = ""
     origin: str = ""
-    places: Mapping[tuple[str, ...], str] = field(default_factory=dict, compare=False, repr=False)
+    places: Mapping[Keys, str] = field(default_factory=dict, compare=False, repr=False)
+    refused: frozenset[Keys] = frozenset()
 
     @property
     def what(self) -> str:
@@ -156,11 +156,16 @@ def named(measures: Mapping[str, Measure]) -> dict[str, Measure]:
         if isinstance(measure, Ratio):
             for operand in (measure.numerator, measure.denominator):
                 if isinstance(operand, Measure) and id(operand) not in by_identity:
-                    by_identity[id(operand)] = f"_{len(by_identity)}"
+                    by_identity[id(operand)] = _unused(len(by_identity), measures)
                     result[by_identity[id(operand)]] = operand
             measure = measure.over(_name(measure.numerator, by_identity), _name(measure.denominator, by_identity))
         result[name] = measure
     return result
+
+
+def _unused(number: int, measures: Mapping[str, Measure]) -> str:
+    # An author who names a measure _1 is told that this is no name; until then both are judged.
+    return f"_{number}" if f"_{number}" not in measures else _unused(number + len(measures), measures)
 
 
 def _name(operand: Measure | str, names: Mapping[int, str]) -> str:
@@ -198,23 +203,55 @@ def spec_from(
     values: Mapping[str, Any],
     measures: Mapping[str, Measure],
     origin: str,
-    places: Mapping[tuple[str, ...], str] | None = None,
+    places: Mapping[Keys, str] | None = None,
+    refused: Iterable[Keys] = (),
 ) -> StatisticSpec:
-    """Build a spec from plain values; ``by`` may be a list of fields too. Raises DeclarationError with every mistake.
+    """Build a spec from plain values; ``by`` may be a list of fields too. Raises Unfinished with every mistake.
 
-    ``origin`` is where it stands, ``places`` where what is in it stands.
+    ``origin`` is where it stands, ``places`` where what is in it stands; ``refused`` is what is left out already.
     """
     known = dict(values)
     if is_list(by := known.get("by"), is_text):
         known["by"] = {field: field for field in by}
     if is_text(every := known.get("every")):
         known["every"] = (every,)
-    form = _Form(name, known, measures, origin, places or {})
+    form = _Form(name, known, measures, origin, places or {}, frozenset(refused) | _refused(known, measures))
     mistakes = list(form.mistakes())
+    good = {key: rest for key, value in known.items() if key in SETTINGS and (rest := _rest(key, value)) is not None}
+    good["every"] = tuple(good.get("every", ()))
+    named_ = name if is_text(name) else str(name)
+    spec = StatisticSpec(
+        name=named_, measures=dict(measures), origin=origin, places=places or {}, refused=form.refused, **good
+    )
     if mistakes:
-        raise DeclarationError(mistakes)
-    known["every"] = tuple(known["every"])
-    return StatisticSpec(name=name, measures=dict(measures), origin=origin, places=places or {}, **known)
+        raise Unfinished(mistakes, spec)
+    return spec
+
+
+def _refused(values: Mapping[str, Any], measures: Mapping[str, Measure]) -> frozenset[Keys]:
+    """The settings that have no right form, and those that an unknown one seems to be meant for."""
+    known = [*SETTINGS, "measures"]
+    wrong = {(key,) for key, value in values.items() if key in SETTINGS and not SETTINGS[key].fits(value)}
+    missing = [key for key in known if key not in values and not (key == "measures" and measures)]
+    meant = {(key,) for key in missing if any(_means(other, key, known) for other in values if other not in known)}
+    return frozenset(wrong | meant)
+
+
+def _means(unknown: str, key: str, known: list[str]) -> bool:
+    return nearest(unknown, known) == nearest(key, [key])
+
+
+def _rest(key: str, value: Any) -> Any:
+    """What can be judged of a setting: all of it, or the texts in a list or table that holds other things too."""
+    if SETTINGS[key].fits(value):
+        return value
+    if key == "every" and isinstance(value, list | tuple):
+        return [v for v in value if is_text(v)]
+    if key == "by" and isinstance(value, list | tuple):
+        return {v: v for v in value if is_text(v)}
+    if key in ("by", "keep") and is_table(value):
+        return {k: v for k, v in value.items() if is_text(v)}
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +262,8 @@ class _Form:
     values: Mapping[str, Any]
     measures: Mapping[str, Measure]
     origin: str
-    places: Mapping[tuple[str, ...], str]
+    places: Mapping[Keys, str]
+    refused: frozenset[Keys]
 
     @property
     def what(self) -> str:
@@ -238,20 +276,29 @@ class _Form:
         if not (is_text(self.name) and NAME.fullmatch(self.name)):
             yield Mistake(self.what, "not a name", self.origin, hint=NAME_HINT)
         yield from forms.mistakes(self.values, SETTINGS, self.what, self.place, ("measures",))
-        if bool(self.values.get("of")) == bool(self.values.get("topic")):
+        if not self.lacks("of", "topic") and bool(self.values.get("of")) == bool(self.values.get("topic")):
             yield Mistake(self.what, "needs either 'of' (a shape) or 'topic' (a pattern)", self.origin)
-        if not self.values.get("every"):
+        if not self.values.get("every") and not self.lacks("every"):
             yield Mistake(self.what, "needs 'every'", self.origin, hint='e.g. every = ["6m", "1h"]')
-        if self.values.get("delay") and not self.values.get("time"):
+        if self.values.get("delay") and not self.values.get("time") and not self.lacks("time"):
             hint = "name the field that chooses the window: time = ..."
             yield Mistake(f"{self.what}: delay", "is for a statistic with a 'time'", self.place("delay"), hint=hint)
-        if not self.measures:
-            yield Mistake(self.what, NO_MEASURE, self.origin, hint='e.g. attempts = "count()"')
+        if not self.measures and not any(keys[0] == "measures" for keys in self.refused):
+            yield Mistake(self.what, "has no measure", self.origin, hint='e.g. attempts = "count()"')
         yield from self.names()
         yield from self.columns()
 
+    def lacks(self, *settings: str) -> bool:
+        return any((setting,) in self.refused for setting in settings)
+
+    def left_out(self, kind: str) -> list[str]:
+        """The names of the keys or measures that were refused."""
+        return sorted(keys[1] for keys in self.refused if len(keys) > 1 and keys[0] == kind)
+
     def names(self) -> Iterator[Mistake]:
-        for kind, name in [("by", k) for k in self.keys] + [("measures", m) for m in shown(self.measures)]:
+        names = [("by", k) for k in self.keys] + [("measures", m) for m in shown(self.measures)]
+        names += [(kind, name) for kind in ("by", "measures") for name in self.left_out(kind)]
+        for kind, name in dict.fromkeys(names):
             what, place = f"{self.what}: {'key' if kind == 'by' else 'measure'} {name!r}", self.place(kind, name)
             if not NAME.fullmatch(name):
                 yield Mistake(what, "not a name", place, hint=NAME_HINT)
@@ -260,10 +307,10 @@ class _Form:
 
     def columns(self) -> Iterator[Mistake]:
         """Names and suffixes of measures together may give one column twice."""
-        columns: dict[str, str] = {k: f"key {k!r}" for k in self.keys}
+        columns: dict[str, str] = {k: f"key {k!r}" for k in (*self.keys, *self.left_out("by"))}
         for name, measure in shown(self.measures).items():
             suffixes = ["", *(output.suffix for output in measure.outputs())]
-            suffixes += ["_low"] if "_n" in suffixes and self.values.get("min_n") is not None else []
+            suffixes += ["_low"] if "_n" in suffixes and self.low else []
             for column in dict.fromkeys(name + suffix for suffix in suffixes):
                 what, place = f"{self.what}: measure {name!r}", self.place("measures", name)
                 if column in columns:
@@ -272,6 +319,10 @@ class _Form:
                 elif column in RESERVED and column != name:
                     yield Mistake(what, f"its column {column!r} is a reserved name", place, hint=f"e.g. {name}_value")
                 columns.setdefault(column, f"measure {name!r}")
+
+    @property
+    def low(self) -> bool:
+        return self.values.get("min_n") is not None or self.lacks("min_n")
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from streamgauge import forms
-from streamgauge.errors import DeclarationError, Mistake, nearest
+from streamgauge.columns import ANY
+from streamgauge.errors import Mistake, nearest
 from streamgauge.expression import SqlType, TimeUnit
-from streamgauge.forms import NAME, NAME_HINT, Form
+from streamgauge.forms import NAME, NAME_HINT, Collector, Form, Keys, Unfinished
 from streamgauge.parameter import Substitution
 from streamgauge.shape import DEFAULT_SCALE, ENVELOPE, Producer, Shape, ShapeField
 from streamgauge.statistic import MOST_DECIMALS
@@ -43,44 +44,60 @@ _NO_FIELDS = (*ENVELOPE, "body")
 
 
 def shape_from(toml: TomlFile, name: str, put: Substitution) -> Shape:
-    """The shape that ``[shape.NAME]`` declares. Raises DeclarationError with every mistake of form."""
+    """The shape that ``[shape.NAME]`` declares. Raises Unfinished with every mistake of form."""
     what, place = f"shape {name!r}", toml.places("shape", name)
-    raw = toml.data["shape"][name]
-    found = [] if NAME.fullmatch(name) else [Mistake(what, "not a name", place(), hint=NAME_HINT)]
-    raw = _settings(raw, what, place(), put, found, ("fields", "producer"))
-    found += forms.mistakes(raw, SHAPE, what, place)
+    given = toml.data["shape"][name]
+    collect = Collector()
+    if not NAME.fullmatch(name):
+        collect.mistakes.append(Mistake(what, "not a name", place(), hint=NAME_HINT))
+    raw = _settings(given, what, place(), put, collect, ("fields", "producer"))
+    collect.mistakes += forms.mistakes(raw, SHAPE, what, place)
     good = _good(raw, SHAPE)
     fields: dict[str, ShapeField] = {}
+    unsure: dict[str, tuple[SqlType, ...]] = {}
     for key, value in good.get("fields", {}).items():
-        found += _field_mistakes(f"{what}: field {key!r}", place("fields", key), key, value)
-        if not found:
+        if found := list(_field_mistakes(f"{what}: field {key!r}", place("fields", key), key, value)):
+            collect.mistakes += found
+            unsure[key] = _types(value)
+        else:
             fields[key] = _field(value)
-    producers = []
-    for key, value in good.get("producer", {}).items():
-        try:
-            producers.append(_producer(toml, name, key, value, put))
-        except DeclarationError as e:
-            found += e.mistakes
-    if found:
-        raise DeclarationError(found)
+    producers = [collect.attempt(_producer, toml, name, k, v, put) for k, v in good.get("producer", {}).items()]
     texts = {k: good.get(k, "") for k in ("family", "time_field", "help")}
-    return Shape(name, fields, tuple(producers), origin=place(), **texts)
+    refused = _refused(given, good, SHAPE)
+    shape = Shape(name, fields, tuple(producers), origin=place(), refused=refused, unsure=unsure, **texts)
+    if collect.mistakes or not shape.whole:
+        raise Unfinished(collect.mistakes, shape)
+    return shape
 
 
-def _settings(raw: Any, what: str, place: str, put: Substitution, found: list[Mistake], apart: tuple[str, ...]) -> Any:
+def _settings(raw: Any, what: str, place: str, put: Substitution, collect: Collector, apart: tuple[str, ...]) -> Any:
     """``raw`` with parameters' values in its settings, but for those ``apart``."""
     if not forms.is_table(raw):
         return raw
-    result = dict(raw)
+    result = {}
     for key, value in raw.items():
-        if key in apart or key == "help":
-            continue
-        try:
-            result[key] = put.setting(value, f"{what}: {key}", place)
-        except DeclarationError as e:
-            found += e.mistakes
-            del result[key]
-    return result
+        kept = key in apart or key == "help"
+        result[key] = value if kept else collect.attempt(put.setting, value, f"{what}: {key}", place)
+    return {key: value for key, value in result.items() if value is not None}
+
+
+def _refused(given: Any, good: Mapping[str, Any], known: Mapping[str, Form]) -> frozenset[str]:
+    """The settings that were given, or seem to be meant by an unknown one, and could not be read."""
+    if not forms.is_table(given):
+        return frozenset(known)
+    unknown = [key for key in given if key not in known]
+    meant = {key for key in known if key not in given and any(_means(other, key, known) for other in unknown)}
+    return frozenset(meant | {key for key in known if key in given and key not in good})
+
+
+def _means(unknown: str, key: str, known: Mapping[str, Form]) -> bool:
+    return nearest(unknown, known) == nearest(key, [key])
+
+
+def _types(raw: Any) -> tuple[SqlType, ...]:
+    """The types that a field may have whose declaration was refused."""
+    type_ = raw.get("type") if forms.is_table(raw) else raw
+    return (SqlType(type_),) if forms.is_text(type_) and type_ in TYPES else ANY
 
 
 def _good(raw: Any, known: Mapping[str, Form]) -> dict[str, Any]:
@@ -108,59 +125,63 @@ def _field(raw: Any) -> ShapeField:
     )
 
 
-def _producer(toml: TomlFile, shape: str, name: str, raw: Any, put: Substitution) -> Producer:
+def _producer(toml: TomlFile, shape: str, name: str, given: Any, put: Substitution) -> Producer:
     what, place = f"shape {shape!r}: producer {name!r}", toml.places("shape", shape, "producer", name)
-    found: list[Mistake] = []
-    raw = _settings(raw, what, place(), put, found, (*_EXPRESSIONS, "fields"))
-    found += forms.mistakes(raw, PRODUCER, what, place)
+    collect = Collector()
+    raw = _settings(given, what, place(), put, collect, (*_EXPRESSIONS, "fields"))
+    collect.mistakes += forms.mistakes(raw, PRODUCER, what, place)
     good = _good(raw, PRODUCER)
-
-    def expression(text: str, *keys: str) -> str:
-        try:
-            return put.expression(text, f"{what}: {': '.join(keys)}", place(*keys))
-        except DeclarationError as e:
-            found.extend(e.mistakes)
-            return ""
-
-    texts = {k: expression(good[k], k) for k in _EXPRESSIONS if k in good}
-    fields = {k: expression(v, "fields", k) for k, v in good.get("fields", {}).items()}
-    if found:
-        raise DeclarationError(found)
-    keys = [(k,) for k in good] + [("fields", k) for k in fields]
-    return Producer(
+    texts: dict[Keys, str] = {(k,): good.pop(k) for k in _EXPRESSIONS if k in good}
+    fields = raw.get("fields") if forms.is_table(raw) else None
+    fields = fields if forms.is_table(fields) else {}
+    texts |= {("fields", k): v for k, v in fields.items() if forms.is_text(v)}
+    read = _expressions(texts, what, place, put, collect)
+    good |= {keys[0]: text for keys, text in read.items() if len(keys) == 1}
+    good["fields"] = {keys[1]: text for keys, text in read.items() if len(keys) == 2}
+    refused = _refused(given, good, PRODUCER) | ({"fields"} if len(good["fields"]) < len(fields) else set())
+    producer = Producer(
         name,
         topic=good.get("topic", ""),
+        when=good.get("when", ""),
+        time=good.get("time", ""),
         time_unit=TimeUnit(good["time_unit"]) if "time_unit" in good else None,
+        id=good.get("id", ""),
         family=good.get("family", ""),
-        fields=fields,
+        fields=good["fields"],
         origin=place(),
-        places={k: place(*k) for k in keys},
-        **texts,
+        places={k: place(*k) for k in [*((k,) for k in good), *read]},
+        refused=refused,
     )
+    if collect.mistakes or refused:
+        raise Unfinished(collect.mistakes, producer)
+    return producer
+
+
+def _expressions(
+    texts: Mapping[Keys, str], what: str, place: Callable[..., str], put: Substitution, collect: Collector
+) -> dict[Keys, str]:
+    """The expressions with the parameters put in, but for those that name an unknown one."""
+    read = {k: collect.attempt(put.expression, v, f"{what}: {': '.join(k)}", place(*k)) for k, v in texts.items()}
+    return {k: v for k, v in read.items() if v is not None}
 
 
 def merged(first: Shape, second: Shape) -> Shape:
     """What two files say of one shape: the earlier file's producers are tried first, and its settings win.
 
     A producer that both have stays in the place of the second, with the expressions of the first over its own.
-    Raises DeclarationError where they give one field two types.
+    Raises Unfinished where they give one field two types.
     """
     what = f"shape {first.name!r}"
+    both = [name for name, field in first.fields.items() if _two_types(field, second.fields.get(name))]
+    unsure = {name: (first.fields[name].type, second.fields[name].type) for name in both}
     different = [
-        Mistake(
-            f"{what}: field {name!r}",
-            f"is {field.type.value}, but {second.fields[name].type.value} at {second.origin}",
-            first.origin,
-        )
-        for name, field in first.fields.items()
-        if name in second.fields and field.type is not second.fields[name].type
+        Mistake(f"{what}: field {name!r}", f"is {one.value}, but {other.value} at {second.origin}", first.origin)
+        for name, (one, other) in unsure.items()
     ]
-    if different:
-        raise DeclarationError(different)
     over = {p.name: p for p in first.producers}
     amended = tuple(_amended(over[p.name], p) if p.name in over else p for p in second.producers)
     own = tuple(p for p in first.producers if p.name not in {q.name for q in second.producers})
-    return Shape(
+    shape = Shape(
         first.name,
         {**second.fields, **first.fields},
         (*own, *amended),
@@ -168,7 +189,16 @@ def merged(first: Shape, second: Shape) -> Shape:
         first.time_field or second.time_field,
         first.help or second.help,
         second.origin if second.fields else first.origin,
+        first.refused | second.refused,
+        {**second.unsure, **first.unsure, **unsure},
     )
+    if different:
+        raise Unfinished(different, shape)
+    return shape
+
+
+def _two_types(one: ShapeField, other: ShapeField | None) -> bool:
+    return other is not None and one.type is not other.type
 
 
 def _amended(first: Producer, second: Producer) -> Producer:
@@ -176,20 +206,41 @@ def _amended(first: Producer, second: Producer) -> Producer:
     if first.time and not first.time_unit:
         texts["time_unit"] = None  # the unit belongs to the time that was replaced
     places = {**second.places, **first.places}
-    return replace(second, fields={**second.fields, **first.fields}, places=places, **texts)
+    fields, refused = {**second.fields, **first.fields}, first.refused | second.refused
+    return replace(second, fields=fields, places=places, refused=refused, **texts)
 
 
 def shape_mistakes(shape: Shape) -> Iterator[Mistake]:
     """What is wrong with a shape when all files are read."""
     what = f"shape {shape.name!r}"
-    if not shape.fields:
+    if not (shape.fields or shape.unsure or "fields" in shape.refused):
         hint = "declare [shape.NAME.fields], or load the pack that has this shape"
         yield Mistake(what, "has no fields", shape.origin, hint=hint)
         return
-    timed = shape.fields.get(shape.time_field)
-    if shape.time_field and (timed is None or timed.type is not SqlType.BIGINT):
-        hint = nearest(shape.time_field, shape.fields) or "name the BIGINT field that holds the event's time in ms"
+    if shape.time_field and not _may_be_time(shape):
+        hint = (
+            nearest(shape.time_field, {**shape.unsure, **shape.fields})
+            or "name the BIGINT field that holds the event's time in ms"
+        )
         yield Mistake(f"{what}: time_field", f"{shape.time_field!r} is no BIGINT field", shape.origin, hint=hint)
+    yield from _family_mistakes(shape, what)
+    for producer in shape.active()[:-1]:
+        if producer.topic in ("", "*") and not producer.when and not producer.refused & {"topic", "when"}:
+            problem = "takes every event, so that the producers after it are never tried"
+            hint = "give it a 'topic' or a 'when' (TRUE, if this is meant)"
+            yield Mistake(f"{what}: producer {producer.name!r}", problem, producer.origin, hint=hint)
+
+
+def _may_be_time(shape: Shape) -> bool:
+    if shape.time_field in shape.unsure:
+        return SqlType.BIGINT in shape.unsure[shape.time_field]
+    timed = shape.fields.get(shape.time_field)
+    return timed.type is SqlType.BIGINT if timed else "fields" in shape.refused
+
+
+def _family_mistakes(shape: Shape, what: str) -> Iterator[Mistake]:
+    if "producer" in shape.refused or any("family" in p.refused for p in shape.producers):
+        return
     families = sorted({p.family for p in shape.producers if p.family})
     if shape.family and shape.family not in families:
         hint = nearest(shape.family, families) or (f"known: {', '.join(families)}" if families else "")
@@ -197,8 +248,3 @@ def shape_mistakes(shape: Shape) -> Iterator[Mistake]:
     elif not shape.producers:
         hint = f"declare [shape.{shape.name}.producer.NAME]"
         yield Mistake(what, "has no producer, so that nothing would fill it", shape.origin, hint=hint)
-    for producer in shape.active()[:-1]:
-        if producer.topic in ("", "*") and not producer.when:
-            problem = "takes every event, so that the producers after it are never tried"
-            hint = "give it a 'topic' or a 'when' (TRUE, if this is meant)"
-            yield Mistake(f"{what}: producer {producer.name!r}", problem, producer.origin, hint=hint)

@@ -123,6 +123,12 @@ def _with_keys(statistics: list[BoundStatistic], by: tuple[str, ...], named: boo
     return having
 
 
+def check_before(loaded: Declarations, view: View, dead_letters: str, inputs: Sequence[str]) -> None:
+    """Refuse, before anything is read, what could only be refused afterwards. Raises UsageError."""
+    check_queries(loaded, view)
+    check_outputs(view, dead_letters, inputs)
+
+
 def check_outputs(view: View, dead_letters: str, inputs: Sequence[str]) -> None:
     """Refuse to write over what is to be read. Raises UsageError."""
     from streamgauge.log.files import expand

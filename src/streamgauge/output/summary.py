@@ -21,7 +21,8 @@ _PREFIXES = ("kB", "MB", "GB", "TB")
 def summary_lines(summary: Mapping[str, Any], glyphs: Glyphs | None = None) -> list[str]:
     """At most about fifteen lines; what is zero is left out.
 
-    ``summary`` has: ``events``, ``records``, ``bytes``, ``seconds``, ``read_records`` (in this run alone), ``dead_letters`` {(lane, reason): n},
+    ``summary`` has: ``events``, ``records``, ``bytes``, ``seconds``, ``read_records`` (in this run alone),
+    ``dead_letters`` {(lane, reason): n},
     ``first_dead_letters`` [DeadLetter], ``duplicates``, ``late`` and ``expired`` {statistic:every: n}, ``wrong_types``
     {field: n}, ``unused`` (events that no statistic counts), ``cells`` {statistic: {every: (windows, keys, cells)}},
     ``time_units`` {lane: unit}, ``notes`` [text], ``problems`` [text] (inputs that could not be read). All may be
