@@ -257,3 +257,60 @@ def test_interrupted_it_says_so_in_a_word(folder: Path) -> None:
         said = process.stderr.read().decode()
         assert process.wait() == 130, said
         assert "Traceback" not in said
+
+
+class TestHostileUse:
+    """What is asked wrongly costs nothing that was there, and ends in a sentence."""
+
+    @pytest.mark.parametrize("option", ["--output", "--dead-letters"])
+    def test_an_input_is_never_written_over(self, folder: Path, option: str) -> None:
+        before = (folder / "calls.jsonl").read_bytes()
+        done = run("report", "calls.jsonl", "-d", "my.toml", option, "./calls.jsonl", cwd=folder)
+        assert done.returncode == 2
+        assert "is one of the inputs" in done.stderr
+        assert (folder / "calls.jsonl").read_bytes() == before
+
+    def test_an_unknown_order_is_refused_before_the_output_is_opened(self, folder: Path) -> None:
+        (folder / "keep.txt").write_text("precious")
+        done = run("report", "calls.jsonl", "-d", "my.toml", "--order", "callz", "-o", "keep.txt", cwd=folder)
+        assert done.returncode == 2
+        assert "has no such column" in done.stderr
+        assert (folder / "keep.txt").read_text() == "precious"
+
+    @pytest.mark.parametrize("form", ["table", "csv", "json", "parquet"])
+    def test_a_full_disk_is_said_without_a_traceback(self, folder: Path, form: str) -> None:
+        done = run("report", "calls.jsonl", "-d", "my.toml", "--every", "1h", "-f", form, "-o", "/dev/full", cwd=folder)
+        assert done.returncode == 2
+        assert "No space left on device" in done.stderr
+        assert "Traceback" not in done.stderr
+
+    @pytest.mark.parametrize(("closing", "said"), [(">&-", "standard output is closed"), ("<&-", "input is closed")])
+    def test_a_closed_stream_is_said(self, folder: Path, closing: str, said: str) -> None:
+        code = "from streamgauge.cli import main; main()"
+        shell = f"'{sys.executable}' -c '{code}' report - -d my.toml {closing}"
+        done = subprocess.run(["sh", "-c", shell], cwd=folder, capture_output=True, check=False, env=_env())
+        assert done.returncode in (1, 2)
+        assert said in done.stderr.decode()
+        assert b"Traceback" not in done.stderr
+
+    def test_a_device_is_no_declaration(self, folder: Path) -> None:
+        done = run("check", "/dev/full", cwd=folder)
+        assert done.returncode == 2
+        assert "is a device" in done.stdout
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (["--finish"], "--finish goes with --store"),
+            (["--store", ""], "--store: is an empty text"),
+            (["--set", "a=1", "--set", "a=2"], "--set a: is given twice"),
+        ],
+    )
+    def test_an_option_without_effect_is_refused(self, folder: Path, options: list[str], said: str) -> None:
+        done = run("report", "calls.jsonl", "-d", "my.toml", *options, cwd=folder)
+        assert (done.returncode, said in done.stderr) == (2, True)
+
+    def test_a_time_that_is_the_same_for_all_still_has_a_unit(self, folder: Path) -> None:
+        (folder / "n.jsonl").write_text('{"a": 1}\n{"a": 2}\n')
+        done = run("report", "n.jsonl", "--time", "1700000000000", "-f", "ndjson", "-q", cwd=folder)
+        assert [json.loads(line)["events"] for line in done.stdout.splitlines()] == [2]

@@ -123,7 +123,7 @@ def check_same(
 _RARE = settings(phases=[Phase.explicit, Phase.reuse, Phase.generate])
 
 
-@settings(_RARE, max_examples=20)
+@settings(_RARE, max_examples=25)
 @given(
     counts=st.lists(st.integers(1, 60), min_size=1, max_size=3),
     seed=st.integers(0, 10**6),

@@ -319,7 +319,9 @@ class _Run:
         there = {lane.number for lane in known.values()}
         gone = (n for n in self.state.lanes if n.name == name and n.identity and n.number not in there)
         lane = max(gone, key=lambda n: n.cursor, default=None)
-        if lane is None or not os.path.exists(name) or os.path.getsize(name) >= lane.cursor:
+        if lane is None or lane.form == "parquet" or name.endswith((".gz", ".zst")) or not os.path.exists(name):
+            return None  # a cursor counts rows, or decompressed bytes
+        if os.path.getsize(name) >= lane.cursor:
             return None
         problem = f"is not the file of which {lane.cursor} bytes were read under this name before"
         return InputError(f"{name}: {problem}; if it is a new file, give it a name of its own")

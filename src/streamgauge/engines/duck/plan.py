@@ -144,7 +144,7 @@ class Plan:
         undeclared = [self.default_time, *(() if self.envelope.time is not None else producers)]
         names = {path.keys[-1] for expression in undeclared for path in expression.paths}
         text = bytes(data)
-        return b"\\u" in text or any(not isinstance(n, str) or f'"{n}"'.encode() in text for n in names)
+        return not names or b"\\u" in text or any(not isinstance(n, str) or f'"{n}"'.encode() in text for n in names)
 
     def variant(self, assumed: Assumed, times_only: bool = False) -> Variant:
         """The decode for these producers; ``times_only`` for one that reads no fields."""
