@@ -64,7 +64,8 @@ def test_the_first_keys_of_a_window_are_admitted_and_the_rest_are_other(
         for _ in range(200)
     ]
     path = write(tmp_path / "a.jsonl", [line(**e) for e in events])
-    with reported([path], declare(tmp_path, BOUNDED), block_bytes=300, **schedule) as found:
+    options: Any = {"block_bytes": 300, "store": tmp_path / "s.db", "finish": True, **schedule}
+    with reported([path], declare(tmp_path, BOUNDED), **options) as found:
         rows = [json.loads(row)["cell"] for row in tables(dump(found), "cell")]
     for every, length in (("1m", MINUTE), ("1h", 60 * MINUTE)):
         ours = {}

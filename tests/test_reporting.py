@@ -34,6 +34,57 @@ def cells(report: Report) -> list[str]:
     return tables(dump(report), "cell", "key")
 
 
+EVERYTHING = """
+[statistic.s]
+topic = "*"
+every = ["1m", "1h"]
+by = { k = "body.k", x = "body.x::BIGINT" }
+max_keys = 5
+totals = true
+[statistic.s.measures]
+n = "count()"
+most = "max(body.x::BIGINT)"
+d = "max(body.d::DOUBLE)"
+mid = "quantiles(body.d::DOUBLE, 0.5)"
+kinds = "distinct(body.s)"
+words = "tally(body.s)"
+last = "latest(body.s)"
+share = "proportion(count(body.s = 's1'), n)"
+[statistic.t]
+topic = "*"
+every = ["1m"]
+by = { k = "body.s" }
+[statistic.t.measures]
+n = "count()"
+"""
+
+QUERIES: list[tuple[str, dict[str, Any]]] = [
+    ("s", {}),
+    ("s", {"every": "1h"}),
+    ("s", {"by": ("k",)}),
+    ("s", {"by": (), "order": "-start"}),
+    ("s", {"start_ms": T + 5 * MINUTE, "stop_ms": T + 20 * MINUTE, "tz": "Asia/Kathmandu"}),
+    ("s", {"limit": 7}),
+    ("t", {"order": "-n", "limit": 5}),
+    ("t", {}),
+]
+
+
+def test_cells_held_in_memory_are_shown_as_those_of_a_store_are(tmp_path: Path) -> None:
+    path, declarations = write(tmp_path / "a.jsonl", made_up(5, 300)), declare(tmp_path, EVERYTHING)
+    shown: list[Any] = []
+    stored: dict[str, Any] = {"store": tmp_path / "s.db", "finish": True}
+    for options in ({}, {"cache_cells": 3, "slice_bytes": 900}, stored):
+        with reported([path], declarations, block_bytes=300, **options) as found:
+            held = found.cells is not found.store
+            rows = [found.rows(name, **query) for name, query in QUERIES]
+            tables = [found.table(name, **query).to_pylist() for name, query in QUERIES]
+            shown.append((rows, tables, found.summary["cells"]))
+            assert held == (not options), "cells stay in memory where nobody goes on from the store and they have room"
+    assert shown[0] == shown[1] == shown[2]
+    assert all(len(rows) > 4 for rows in shown[0][0])
+
+
 def events(first: int, count: int) -> list[bytes]:
     return [line(time=T + n * 1000, k=f"k{n % 3}", n=n) for n in range(first, first + count)]
 

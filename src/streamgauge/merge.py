@@ -51,7 +51,8 @@ class Merger:
         if result.keys is None:
             return np.full(len(result.starts), ALL, dtype=np.int64)
         if id(result.keys) not in known:
-            known[id(result.keys)] = self.cache.keys.numbers(result.keys, len(result.starts))
+            numbers = self.cache.keys.numbers(result.keys.columns, result.keys.count)
+            known[id(result.keys)] = numbers[result.keys.of_row]
         return known[id(result.keys)]
 
     def _partial(self, statistic: BoundStatistic, length: Length, result: GroupResult, keys: Ints) -> Partial:

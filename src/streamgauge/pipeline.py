@@ -15,7 +15,7 @@ from streamgauge.log.lines import next_line
 from streamgauge.merge import Merger
 from streamgauge.settle import Settled, Settler
 from streamgauge.slices import Cut, Slicer
-from streamgauge.store.base import Commit, IdChunk, LaneState, Store, TallyKey, Version
+from streamgauge.store.base import Cells, Commit, IdChunk, LaneState, Store, TallyKey, Version
 from streamgauge.store.cells import DEFAULT_LIMIT, CellCache
 
 COMMIT_BYTES = 128 * 2**20
@@ -63,7 +63,9 @@ class _Read:
 class Pipeline:
     """One reader: its lanes, its statistics, its position. Everything but decoding happens in the calling thread.
 
-    ``lanes`` are the states of the lanes that are read, by number. ``book`` is kept with the reader as it is.
+    ``lanes`` are the states of the lanes that are read, by number. ``book`` is kept with the reader as it is. Nobody
+    goes on from a ``temporary`` store: cells are written to it only when they must make room in memory, and stay there
+    otherwise (``cells`` has them).
     """
 
     def __init__(
@@ -78,9 +80,10 @@ class Pipeline:
         commit_bytes: int = COMMIT_BYTES,
         step: Step = no_step,
         cache_cells: int = DEFAULT_LIMIT,
+        temporary: bool = False,
     ) -> None:
         self.reader, self.statistics, self.engine, self.store, self.settler = reader, statistics, engine, store, settler
-        self.commit_bytes, self.step, self.book = commit_bytes, step, dict(book)
+        self.commit_bytes, self.step, self.book, self.temporary = commit_bytes, step, dict(book), temporary
         self.cache = CellCache(store, limit=cache_cells)
         self.merger = Merger(statistics, self.cache)
         self.progress = Progress()
@@ -117,6 +120,11 @@ class Pipeline:
         self._drain()
         self.commit()
 
+    @property
+    def cells(self) -> Cells:
+        """Where all cells are, after ``run``."""
+        return self.store if self.cache.written or not self.temporary else self.cache
+
     def finish(self) -> None:
         """Take the final tick, after which every window is final."""
         self.settler.lanes.finish()
@@ -129,7 +137,8 @@ class Pipeline:
 
     def commit(self) -> None:
         """Write in one transaction everything up to the last slice that was settled; it must be merged."""
-        cells, keys = self.cache.changes()
+        stays = self.temporary and not self.cache.written and not self.cache.full
+        cells, keys = ([], []) if stays else self.cache.changes()
         pending, seen = self._pending, self.settler.seen
         self.step("before_commit")
         self.store.commit(
@@ -153,7 +162,8 @@ class Pipeline:
                 tallies=pending.tallies,
             )
         )
-        self.cache.committed()
+        if not stays:
+            self.cache.committed()
         self._pending = _Pending()
         self.step("committed")
 
@@ -184,7 +194,8 @@ class Pipeline:
     def _commit_if_due(self, on_progress: Callable[[Progress], None] | None) -> None:
         if on_progress is not None:
             on_progress(self.progress)
-        if self._pending.bytes >= self.commit_bytes or self.cache.changed >= COMMIT_CELLS:
+        enough = self._pending.bytes >= self.commit_bytes or self.cache.changed >= COMMIT_CELLS
+        if self.cache.full if self.temporary else enough:
             # What is settled must be merged, because positions and watermarks include it.
             self._drain()
             self.commit()
@@ -200,7 +211,8 @@ class Pipeline:
         pending.tallies.update({TallyKey(lane, reason): n for (lane, reason), n in settled.reasons.items()})
         pending.tallies.update({TallyKey(lane, "duplicate"): n for lane, n in settled.duplicates.items()})
         pending.dead_letters.extend(settled.dead_letters)
-        pending.ids.extend(settled.ids)
+        if not self.temporary:
+            pending.ids.extend(settled.ids)
         pending.lanes.update(read.lanes)
 
     def _read_states(self, cut: Cut) -> _Read:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from streamgauge.errors import InputError, StoreError, UsageError, nearest
 from streamgauge.event import NEVER, DeadLetter
-from streamgauge.store.base import LaneState, Store
+from streamgauge.store.base import Cells, LaneState, Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,8 +30,8 @@ class ReportOptions:
     """How inputs are read and computed. Expressions are SQL over one event; durations are texts such as ``30s``.
 
     ``lateness`` empty is unlimited. ``store`` None is a temporary one. ``finish`` makes every window final although a
-    store is kept. ``workers``, ``slice_bytes``, ``commit_bytes`` (None: as fits the store) and ``cache_cells`` (how
-    many cells are kept in memory) change speed and memory, never a result.
+    store is kept. ``workers``, ``slice_bytes``, ``commit_bytes`` and ``cache_cells``
+    (how many cells are kept in memory) change speed and memory, never a result.
     """
 
     form: str | None = None
@@ -46,8 +46,8 @@ class ReportOptions:
     store: str | Path | None = None
     finish: bool = False
     workers: int = 2
-    slice_bytes: int = 32 * 2**20
-    commit_bytes: int | None = None
+    slice_bytes: int = 24 * 2**20
+    commit_bytes: int = 128 * 2**20
     cache_cells: int = 500_000
 
 
@@ -65,8 +65,11 @@ class Inputs:
 class Report:
     """What a run found. Reads from its store until ``close`` (or the end of a ``with``)."""
 
-    def __init__(self, declarations: Declarations, store: Store, summary: Mapping[str, Any], watermark: int) -> None:
-        self.declarations, self.store, self.summary, self.watermark = declarations, store, summary, watermark
+    def __init__(
+        self, declarations: Declarations, store: Store, cells: Cells, summary: Mapping[str, Any], watermark: int
+    ) -> None:
+        self.declarations, self.store, self.cells = declarations, store, cells
+        self.summary, self.watermark = summary, watermark
 
     def __enter__(self) -> Report:
         return self
@@ -90,7 +93,7 @@ class Report:
         """What presents a statistic's cells."""
         from streamgauge.output.present import Presenter
 
-        return Presenter(self.statistic(name), self.store, self.watermark)
+        return Presenter(self.statistic(name), self.cells, self.watermark)
 
     def rows(self, name: str, every: str | None = None, **query: Any) -> list[dict[str, Any]]:
         """The cells of a statistic as flat dictionaries. ``query`` as in output.present.Query."""
@@ -123,12 +126,12 @@ def run_report(
     Raises DeclarationError or UsageError for what is asked wrongly, StoreError for a store that cannot be used.
     """
     from streamgauge.clock import SystemClock
-    from streamgauge.store.sql import SqlStore
+    from streamgauge.store import open_store
 
     clock = SystemClock()
     started = clock.monotonic_s()
     envelope = _envelope(options)
-    store = SqlStore.open(options.store)
+    store = open_store(options.store)
     try:
         run = _Run(declarations, options, envelope, store, step)
         run.read(files, stdin, on_progress)
@@ -213,9 +216,10 @@ class _Run:
             settler,
             self.inputs.states,
             self.book,
-            self._commit_bytes(),
+            self.options.commit_bytes,
             self.step or no_step,
             self.options.cache_cells,
+            temporary=self.options.store is None,
         )
         total = self.inputs.total_bytes
         try:
@@ -226,18 +230,10 @@ class _Run:
             pipeline.close()
             slicer.close()
             engine.close()
-        self.progress = pipeline.progress
+        self.progress, self.cells = pipeline.progress, pipeline.cells
         self.inputs.problems += [str(p) for p in slicer.problems]
         self.inputs.notes += slicer.notes
         self.watermark = settler.lanes.watermark
-
-    def _commit_bytes(self) -> int:
-        """A temporary store is written when cells must make room, as nobody goes on from it."""
-        from streamgauge.pipeline import COMMIT_BYTES
-
-        if self.options.commit_bytes is not None:
-            return self.options.commit_bytes
-        return COMMIT_BYTES if self.options.store is not None else 2**62
 
     def _settler(self) -> Settler:
         from streamgauge.seen import SeenIds, unpack_ids
@@ -350,7 +346,7 @@ class _Run:
         self.inputs.total_bytes = (self.inputs.total_bytes or 0) + size if known else None
 
     def report(self, seconds: float) -> Report:
-        return Report(self.declarations, self.store, self._summary(seconds), self.watermark)
+        return Report(self.declarations, self.store, self.cells, self._summary(seconds), self.watermark)
 
     def _summary(self, seconds: float) -> dict[str, Any]:
         counters, tallies = self.store.counters(READER), self.store.tallies(READER)
@@ -379,7 +375,7 @@ class _Run:
         found: dict[str, dict[str, tuple[int, int, int]]] = {}
         for statistic in self.statistics:
             for length in statistic.lengths:
-                extent = self.store.extent(statistic.version, length.text)
+                extent = self.cells.extent(statistic.version, length.text)
                 if extent is not None:
                     found.setdefault(statistic.name, {})[length.text] = (extent.windows, extent.keys, extent.cells)
         return found

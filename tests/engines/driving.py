@@ -91,14 +91,20 @@ class Driver:
         found: dict[tuple[str, int, Any], Cell] = {}
         for result in computed.results:
             statistic = self.statistics[result.statistic]
-            keys = [None] * len(result.starts) if result.keys is None else list(zip(*result.keys, strict=True))
-            if result.keys is not None and not statistic.by:
-                keys = [()] * len(result.starts)
+            keys = keys_of(result)
             for n, key in enumerate(keys):
                 at = (statistic.name, int(result.starts[n]), key)
                 assert at not in found, f"two rows of {at}"
                 found[at] = cell_of(result, n, statistic.primitives)
         return found
+
+
+def keys_of(result: GroupResult) -> list[Any]:
+    """The key of each row; None for the row of all keys."""
+    if result.keys is None:
+        return [None] * len(result.starts)
+    distinct = [*zip(*result.keys.columns, strict=True)] if result.keys.columns else [()] * result.keys.count
+    return [distinct[n] for n in result.keys.of_row.tolist()]
 
 
 @dataclass

@@ -16,7 +16,7 @@ from streamgauge.output import writer
 from streamgauge.output.json import json_text
 from streamgauge.output.present import Presenter, Query
 from streamgauge.store import open_store
-from streamgauge.store.base import CellRow, Store
+from streamgauge.store.base import CellBatch, Store
 from tests.output.made import fill, presenter, statistic, written
 
 VALUES: Any = st.recursive(
@@ -102,13 +102,13 @@ class CountingStore:
     """A store that notes how many batches of cells were read from it."""
 
     def __init__(self, store: Store) -> None:
-        self.store, self.batches = store, 0
+        self.store, self.read = store, 0
 
-    def cells(self, *args: Any) -> Iterator[list[CellRow]]:
-        for batch in self.store.cells(*args):
-            for row in batch:
-                self.batches += 1
-                yield [row]
+    def batches(self, *args: Any) -> Iterator[CellBatch]:
+        for batch in self.store.batches(*args):
+            for n in range(len(batch)):
+                self.read += 1
+                yield batch.part(n, n + 1)
 
 
 @pytest.mark.parametrize("name", ["json", "ndjson", "csv"])
@@ -120,4 +120,4 @@ def test_a_closed_pipe_is_told_at_once_and_no_further_cell_is_read(name: str) ->
         shown = Presenter(BOUND, counting, 0)  # type: ignore[arg-type]
         with pytest.raises(BrokenPipeError):
             writer(name).write([(shown, Query())], Progress(3))
-        assert counting.batches <= 4
+        assert counting.read <= 4

@@ -50,19 +50,19 @@ def test_nothing_that_looks_alike_is_the_same_key() -> None:
     numbers = keys.numbers([alike], len(alike)).tolist()
     assert len({*numbers, ALL, OTHER}) == len(alike) + 2
     assert len(set(keys.ids(np.arange(len(keys))))) == len(keys)
-    assert [json.loads(keys.text(n)) for n in numbers] == [[value] for value in alike]
+    assert [json.loads(keys.texts([n])[0]) for n in numbers] == [[value] for value in alike]
 
 
 def test_the_rows_all_and_other_have_numbers_from_the_start() -> None:
     keys = KeyDictionary()
-    assert (keys.text(ALL), keys.text(OTHER)) == (ALL_TEXT, OTHER_TEXT)
+    assert (keys.texts([ALL])[0], keys.texts([OTHER])[0]) == (ALL_TEXT, OTHER_TEXT)
     assert keys.ids(np.array([OTHER, ALL])) == [key_id(OTHER_TEXT), key_id(ALL_TEXT)]
 
 
 def test_a_statistic_without_by_has_one_key() -> None:
     keys = KeyDictionary()
     assert len(set(keys.numbers([], 3).tolist())) == 1
-    assert keys.text(int(keys.numbers([], 1)[0])) == "[]"
+    assert keys.texts(keys.numbers([], 1).tolist())[0] == "[]"
 
 
 def test_a_number_is_the_same_beside_a_value_of_another_type() -> None:
@@ -77,7 +77,7 @@ def test_numbers_are_equal_exactly_where_texts_are(calls: list[list[tuple[object
     for rows in calls:
         for row, number in zip(rows, keys.numbers(list(zip(*rows, strict=True)), len(rows)).tolist(), strict=True):
             assert numbers.setdefault(key_text(row), number) == number
-            assert keys.text(number) == key_text(row)
+            assert keys.texts([number])[0] == key_text(row)
     assert len(set(numbers.values())) == len(numbers)
 
 

@@ -237,6 +237,16 @@ class Aggregate(Measure):
     def present(self, states: Sequence[Any], context: Context) -> Mapping[str, Value]:
         """Values by output suffix. Empty input gives null, except counts and sums, which give 0."""
 
+    def present_all(
+        self, columns: Sequence[Sequence[Any]], contexts: Sequence[Context]
+    ) -> Mapping[str, Sequence[Value]]:
+        """``present`` of many cells at once: a column of values by output suffix.
+
+        ``columns``: for each primitive, the cells' states. Overridden where that is faster, never to say another thing.
+        """
+        presented = [*map(self.present, zip(*columns, strict=True), contexts)]
+        return {output.suffix: [values[output.suffix] for values in presented] for output in self.outputs()}
+
 
 class Ratio(Measure):
     """A measure over two others: ``proportion`` and ``quotient``. It has no state."""

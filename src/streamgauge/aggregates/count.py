@@ -53,6 +53,12 @@ class Count(Aggregate):
         """The count, as it is."""
         return {"": states[0]}
 
+    def present_all(
+        self, columns: Sequence[Sequence[Any]], contexts: Sequence[Context]
+    ) -> Mapping[str, Sequence[Value]]:
+        """The counts, as they are."""
+        return {"": columns[0]}
+
     def formula(self) -> str:
         """``count(condition)``."""
         return called(self.name, (self.condition,) if self.condition else (), self.where)

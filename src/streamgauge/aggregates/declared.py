@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
-from streamgauge.aggregates.base import Aggregate, Argument, Context, Kind, Measure
+from streamgauge.aggregates.base import Aggregate, Argument, Context, Kind, Measure, Value
 from streamgauge.errors import DeclarationError, Mistake
 
 Given = str | int | float | Decimal
@@ -104,6 +105,12 @@ def unscaled(value: int, scale: int) -> int | float:
     """
     # Python's quotient of two integers is the double nearest to the exact one, reduced or not.
     return value if scale == 0 else value / 10**scale
+
+
+def unscaled_all(column: Sequence[Any], contexts: Sequence[Context]) -> Sequence[Value]:
+    """What the scaled integers of many cells of one measure stand for; None stays."""
+    scale = scale_of(contexts[0]) if contexts else 0
+    return column if scale == 0 else [None if value is None else unscaled(value, scale) for value in column]
 
 
 def root(value: Fraction) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamgauge.aggregates.base import Context, Op, Output, Primitive, State, Value
-from streamgauge.aggregates.declared import Single, scale_of, unscaled
+from streamgauge.aggregates.declared import Single, scale_of, unscaled, unscaled_all
 from streamgauge.aggregates.states import Min as MinState
 
 
@@ -40,3 +40,9 @@ class Min(Single):
     def present(self, states: Sequence[Any], context: Context) -> Mapping[str, Value]:
         """The least value, unscaled, or null."""
         return {"": None if states[0] is None else unscaled(states[0], scale_of(context))}
+
+    def present_all(
+        self, columns: Sequence[Sequence[Any]], contexts: Sequence[Context]
+    ) -> Mapping[str, Sequence[Value]]:
+        """The values, unscaled."""
+        return {"": unscaled_all(columns[0], contexts)}

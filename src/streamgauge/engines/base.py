@@ -81,19 +81,30 @@ class Exclusion:
     watermarks: Sequence[tuple[int, int]] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of a result's rows: each distinct one once, and which of them each row has.
+
+    ``columns``: one sequence of values per ``by`` column, as long as there are keys. ``count``: how many there are.
+    """
+
+    columns: Sequence[Sequence[Any]]
+    count: int
+    of_row: Ints
+
+
 @dataclass(slots=True)
 class GroupResult:
     """The primitives of one statistic over one slice, per base window and key.
 
-    ``starts``: base windows' starts in ms. ``keys``: one list of values per ``by`` column; None for the row of all
-    keys. ``block``: the slice's block that the row's events came in, or -1 where none of them can be late.
-    ``last`` and ``first``: positions of the row's last and first event, 0 where nothing can be late and no
-    keys are bounded. ``columns`` as in Partial.
+    ``starts``: base windows' starts in ms. ``keys``: None for the row of all keys. ``block``: the slice's block that
+    the row's events came in, or -1 where none of them can be late. ``last`` and ``first``: positions of the row's last
+    and first event, 0 where nothing can be late and no keys are bounded. ``columns`` as in Partial.
     """
 
     statistic: int
     starts: Ints
-    keys: Sequence[Sequence[Any]] | None
+    keys: Keys | None
     events: Ints
     block: Ints
     first: Ints

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain
-from typing import Any
+from itertools import chain, groupby, repeat
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from streamgauge.aggregates.base import Aggregate, Context, Measure, Output, Ratio, State, Value
-from streamgauge.bound import BoundMeasure, BoundStatistic
+from streamgauge.aggregates.base import Aggregate, Context, Measure, Output, Ratio, Value
+from streamgauge.bound import BoundStatistic
 from streamgauge.event import NEVER
-from streamgauge.output.rollup import Cell
-from streamgauge.store.base import CellRow
+from streamgauge.store.base import CellBatch
 from streamgauge.windows import Length
 
 Columns = list[Sequence[Value]]
 """Rows, column by column."""
+
+T = TypeVar("T")
 
 FINAL = "final"
 PROVISIONAL = "provisional"
@@ -52,6 +53,10 @@ class _Window:
     contexts: tuple[Context, ...]
 
 
+Windows = list[tuple[_Window, int]]
+"""Windows of cells one after another, and how many of them each has."""
+
+
 def window_by(statistic: BoundStatistic) -> str:
     """The field that chooses the window, or ``time``, that of the event."""
     return statistic.time or (statistic.shape.shape.time_field if statistic.shape is not None else "") or "time"
@@ -76,37 +81,45 @@ class CellColumns:
         self._watermark = watermark
         self._aggregates = [(m, m.measure) for m in statistic.measures if isinstance(m.measure, Aggregate)]
         self._ratios = [(m.name, m.measure) for m in statistic.measures if isinstance(m.measure, Ratio)]
-        self._states = [state for _, aggregate in self._aggregates for state in aggregate.states()]
         self._same = (statistic.name, length.text, window_by(statistic))
         self._window: _Window | None = None
         self._nulls = (None,) * len(keys)
 
-    def of(self, cells: Sequence[Cell] | Sequence[CellRow]) -> Columns:
-        """The columns, in the order of ``Presenter.columns``. The states of a CellRow are packed."""
-        windows = list(self._windows(cells))
-        # One document of all keys is read many times as fast as each alone.
-        keys = json.loads(f"[{','.join([cell.key for cell in cells])}]")
+    def of(self, cells: CellBatch) -> Columns:
+        """The columns, in the order of ``Presenter.columns``."""
+        windows = self._windows(cells.starts)
         return [
             *([text] * len(cells) for text in self._same),
-            [window.start for window in windows],
-            [window.stop for window in windows],
-            [window.start_ms for window in windows],
-            [window.stop_ms for window in windows],
-            *zip(*map(self._row_of, keys), strict=True),
-            [cell.events for cell in cells],
-            *self._measured(cells, windows),
-            [cell.late for cell in cells],
-            [cell.revision for cell in cells],
-            [dict(sorted(cell.wrong.items())) if cell.wrong else None for cell in cells],
-            [window.state for window in windows],
+            _of_each(windows, [window.start for window, _ in windows]),
+            _of_each(windows, [window.stop for window, _ in windows]),
+            _of_each(windows, [window.start_ms for window, _ in windows]),
+            _of_each(windows, [window.stop_ms for window, _ in windows]),
+            *self._keys(cells.keys),
+            cells.events,
+            *self._measured(cells.states, windows),
+            cells.late,
+            cells.revisions,
+            [dict(sorted(wrong.items())) if wrong else None for wrong in cells.wrong] or [None] * len(cells),
+            _of_each(windows, [window.state for window, _ in windows]),
         ]
 
-    def _windows(self, cells: Sequence[Cell] | Sequence[CellRow]) -> Iterator[_Window]:
-        window = self._window
-        for cell in cells:
-            if window is None or window.start_ms != cell.start:
-                self._window = window = self._window_at(cell.start)
-            yield window
+    def _windows(self, starts: Sequence[int]) -> Windows:
+        """The windows of cells, each with how many of the cells follow one another in it."""
+        windows: Windows = []
+        for start, same in groupby(starts):
+            if self._window is None or self._window.start_ms != start:
+                self._window = self._window_at(start)
+            windows.append((self._window, sum(1 for _ in same)))
+        return windows
+
+    def _keys(self, texts: Sequence[str]) -> Iterable[Sequence[Value]]:
+        """Which kind of row each stored key makes, and the columns of the keys."""
+        joined = ",".join(texts)
+        if len(self._nulls) == 1 and "\\" not in joined and joined.count('["') == len(texts):
+            # Quotes stand around the one text that each key is made of, and nowhere else.
+            return ["key"] * len(texts), [text[2:-2] for text in texts]
+        # One document of all keys is read many times as fast as each alone.
+        return zip(*map(self._row_of, json.loads(f"[{joined}]")), strict=True)
 
     def _window_at(self, start: int) -> _Window:
         statistic = self._statistic
@@ -124,45 +137,33 @@ class CellColumns:
             return key, *self._nulls
         return ("key", *key) if key else ("all", *self._nulls)
 
-    def _measured(self, cells: Sequence[Cell] | Sequence[CellRow], windows: Sequence[_Window]) -> Iterator[list[Value]]:
+    def _measured(self, states: Sequence[Sequence[Any]], windows: Windows) -> Iterator[Sequence[Value]]:
         """The columns of the measures that are shown."""
-        states = [cell.states for cell in cells]
-        packed = bool(cells) and isinstance(cells[0], CellRow)
-        presented: dict[str, list[Mapping[str, Value]]] = {}
+        presented: dict[str, Mapping[str, Sequence[Value]]] = {}
         for n, (bound, aggregate) in enumerate(self._aggregates):
-            contexts = [window.contexts[n] for window in windows]
-            presented[bound.name] = [*map(aggregate.present, self._of_measure(bound, states, packed), contexts)]
+            contexts = _of_each(windows, [window.contexts[n] for window, _ in windows])
+            own = states[bound.first : bound.first + bound.count]
+            presented[bound.name] = aggregate.present_all(own, contexts)
         for name, ratio in self._ratios:
-            sides = (_mains(presented[str(side)]) for side in (ratio.numerator, ratio.denominator))
-            presented[name] = [*map(ratio.present_ratio, *sides)]
+            sides = (presented[str(side)][""] for side in (ratio.numerator, ratio.denominator))
+            presented[name] = _by_suffix(ratio, [*map(ratio.present_ratio, *sides)])
         return chain.from_iterable(self._outputs(shown, presented[shown.name]) for shown in self._shown)
 
-    def _of_measure(
-        self, bound: BoundMeasure, states: Sequence[Sequence[Any]], packed: bool
-    ) -> Iterator[Sequence[Any]]:
-        """The states of one measure, unpacked, for each cell."""
-        places = range(bound.first, bound.first + bound.count)
-        columns = ([cell[n] for cell in states] for n in places)
-        unpackers = [_unpacker(self._states[n]) if packed else None for n in places]
-        unpacked = (c if unpack is None else map(unpack, c) for c, unpack in zip(columns, unpackers, strict=True))
-        return zip(*unpacked, strict=True)
-
-    def _outputs(self, shown: ShownMeasure, presented: Sequence[Mapping[str, Value]]) -> Iterator[list[Value]]:
+    def _outputs(self, shown: ShownMeasure, presented: Mapping[str, Sequence[Value]]) -> Iterator[Sequence[Value]]:
         for output in shown.outputs:
-            suffix = output.suffix
-            yield [values[suffix] for values in presented]
+            yield presented[output.suffix]
         if shown.low:
             least = self._statistic.spec.min_n or 0
-            yield [isinstance(n := values["_n"], int) and n < least for values in presented]
+            yield [isinstance(n, int) and n < least for n in presented["_n"]]
 
 
-def _mains(presented: Sequence[Mapping[str, Value]]) -> list[Value]:
-    return [values.get("") for values in presented]
+def _of_each(windows: Windows, values: Sequence[T]) -> list[T]:
+    """A window's value for each of its cells."""
+    return [*chain.from_iterable(repeat(value, n) for value, (_, n) in zip(values, windows, strict=True))]
 
 
-def _unpacker(state: State) -> Callable[[Any], Any] | None:
-    """None where a state is stored as it is."""
-    return None if type(state).unpack is State.unpack else state.unpack
+def _by_suffix(measure: Measure, presented: Sequence[Mapping[str, Value]]) -> Mapping[str, Sequence[Value]]:
+    return {output.suffix: [values[output.suffix] for values in presented] for output in measure.outputs()}
 
 
 def iso(time_ms: int, zone: ZoneInfo) -> str:

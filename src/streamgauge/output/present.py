@@ -14,8 +14,8 @@ from streamgauge.bound import BoundMeasure, BoundStatistic
 from streamgauge.errors import DeclarationError, UsageError, nearest
 from streamgauge.expression import SqlType
 from streamgauge.output.cells import CellColumns, Columns, ShownMeasure
-from streamgauge.output.rollup import Cell, RollUp, counted, rolled
-from streamgauge.store.base import CellRow, Store
+from streamgauge.output.rollup import RollUp, batch_of, counted, rolled
+from streamgauge.store.base import CellBatch, Cells
 from streamgauge.windows import Length, check_zone, parse_length
 
 Row = dict[str, Value]
@@ -27,7 +27,7 @@ Record = tuple[Value, ...]
 Ordering = tuple[Callable[[Record], Any], bool]
 """What to sort by, and whether descending."""
 
-ROWS = 256
+ROWS = 4096
 """Rows that are presented at once."""
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class Presenter:
     query raises UsageError, before it reads anything, where the query cannot be answered.
     """
 
-    def __init__(self, statistic: BoundStatistic, store: Store, watermark: int) -> None:
+    def __init__(self, statistic: BoundStatistic, store: Cells, watermark: int) -> None:
         self.statistic, self.watermark = statistic, watermark
         self.shown = tuple(self._shown(m) for m in statistic.measures if not m.name.startswith("_"))
         self._store = store
@@ -153,7 +153,7 @@ class Presenter:
         if to is None and query.start_ms is None and query.stop_ms is None:
             extent = self._store.extent(self.statistic.version, length)
             return 0 if extent is None else extent.cells
-        return counted(self._store.cells(self.statistic.version, length, query.start_ms, query.stop_ms), to)
+        return counted(self._read(query), to)
 
     def _shown(self, bound: BoundMeasure) -> ShownMeasure:
         outputs = tuple(self._typed(bound, o) for o in bound.measure.outputs_for(bound.scales))
@@ -200,12 +200,15 @@ class Presenter:
             return None
         return RollUp(tuple(declared.index(name) for name in query.by), self.statistic.spec.totals)
 
-    def _cells(self, query: Query) -> Iterator[Sequence[Cell] | Sequence[CellRow]]:
-        length, to = self.length(query).text, self._roll_up(query)
-        batches = self._store.cells(self.statistic.version, length, query.start_ms, query.stop_ms)
+    def _read(self, query: Query) -> Iterator[CellBatch]:
+        every = self.length(query).text
+        return self._store.batches(self.statistic.version, every, self._states, query.start_ms, query.stop_ms)
+
+    def _cells(self, query: Query) -> Iterator[CellBatch]:
+        to, batches = self._roll_up(query), self._read(query)
         if to is not None:
-            return _chunks(rolled(batches, self._states, to))
-        return (batch[n : n + ROWS] for batch in batches for n in range(0, len(batch), ROWS))
+            return map(batch_of, _chunks(rolled(batches, self._states, to)))
+        return (batch.part(n, n + ROWS) for batch in batches for n in range(0, len(batch), ROWS))
 
 
 _BEFORE = (
@@ -233,16 +236,14 @@ def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
         yield chunk
 
 
-def _first(
-    batches: Iterable[Sequence[Cell] | Sequence[CellRow]], limit: int | None
-) -> Iterator[Sequence[Cell] | Sequence[CellRow]]:
+def _first(batches: Iterable[CellBatch], limit: int | None) -> Iterator[CellBatch]:
     """As many cells as the limit says; no batch is read beyond it."""
     if limit is None:
         yield from batches
         return
     iterator = iter(batches)
     while limit and (batch := next(iterator, None)) is not None:
-        yield batch[:limit]
+        yield batch.part(0, limit)
         limit -= min(limit, len(batch))
 
 

@@ -12,6 +12,10 @@ def open_store(where: str | Path | None = None) -> Store:
 
     Raises StoreError where that is no store of ours, or one that cannot be written.
     """
+    if where is None:
+        from streamgauge.store.temporary import TemporaryStore
+
+        return TemporaryStore()
     from streamgauge.store.sql import SqlStore
 
     return SqlStore.open(where)

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TextIO
+from typing import Any, NamedTuple, Protocol, Self, TextIO
 
 import msgpack
 
+from streamgauge.aggregates.base import State
 from streamgauge.event import NEVER, DeadLetter
 
 ALL_TEXT = '"all"'
@@ -74,6 +75,67 @@ class StoredCell(NamedTuple):
     revision: int | None
     wrong: dict[str, int]
     states: list[Any]
+
+
+@dataclass(slots=True)
+class CellBatch:
+    """Cells column by column, in the order (start, key text).
+
+    ``states``: for each primitive, the cells' states as they were before they were packed. ``wrong`` is empty where no
+    cell has any.
+    """
+
+    starts: Sequence[int]
+    keys: Sequence[str]
+    events: Sequence[int]
+    late: Sequence[int]
+    revisions: Sequence[int | None]
+    wrong: Sequence[Mapping[str, int]]
+    states: Sequence[Sequence[Any]]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def part(self, begin: int, end: int) -> CellBatch:
+        """Some of the cells."""
+        if begin == 0 and end >= len(self):
+            return self
+        cut = slice(begin, end)
+        return CellBatch(
+            self.starts[cut],
+            self.keys[cut],
+            self.events[cut],
+            self.late[cut],
+            self.revisions[cut],
+            self.wrong[cut],
+            [column[cut] for column in self.states],
+        )
+
+    @classmethod
+    def of(cls, rows: Sequence[CellRow], states: Sequence[State]) -> CellBatch:
+        """Stored cells, unpacked."""
+        starts, keys, events, late, revisions, wrong, packed = zip(*rows, strict=True)
+        columns = list(zip(*packed, strict=True))
+        unpacked = [_unpacked(state, column) for state, column in zip(states, columns, strict=True)]
+        return cls(starts, keys, events, late, revisions, wrong if any(wrong) else (), unpacked)
+
+
+def _unpacked(state: State, column: Sequence[Any]) -> Sequence[Any]:
+    return column if type(state).unpack is State.unpack else list(map(state.unpack, column))
+
+
+class Cells(Protocol):
+    """Where cells are read from to be presented: a store, or the memory of a run that keeps none."""
+
+    def batches(
+        self, version: str, every: str, states: Sequence[State], start: int | None = None, stop: int | None = None
+    ) -> Iterator[CellBatch]:
+        """Cells with ``start <= window start < stop``, in the order (start, key text)."""
+        ...
+
+    def extent(self, version: str, every: str) -> Extent | None:
+        """See Store.extent."""
+        ...
 
 
 RawCell = tuple[int, bytes, int, int, int | None, bytes | None, bytes]
@@ -208,6 +270,12 @@ class Store(ABC):
 
         What is committed while this is being read may or may not be seen, and may have to wait for the reading.
         """
+
+    def batches(
+        self, version: str, every: str, states: Sequence[State], start: int | None = None, stop: int | None = None
+    ) -> Iterator[CellBatch]:
+        """The same, unpacked and column by column."""
+        return (CellBatch.of(rows, states) for rows in self.cells(version, every, start, stop) if rows)
 
     @abstractmethod
     def load_cells(self, version: str, every: str, wanted: Sequence[tuple[int, bytes]]) -> Iterator[StoredCell]:

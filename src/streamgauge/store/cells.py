@@ -10,7 +10,7 @@ import numpy as np
 
 from streamgauge.aggregates.base import State
 from streamgauge.partial import Ints, Partial
-from streamgauge.store.base import CellChange, RawCell, Store, StoredCell, pack_blob
+from streamgauge.store.base import CellBatch, CellChange, Extent, RawCell, Store, StoredCell, pack_blob
 from streamgauge.store.columns import Bools, Groups, Vector, column_of
 from streamgauge.store.index import KEY_BITS, KEY_MASK, RowIndex, Windows
 from streamgauge.store.keys import OTHER, KeyDictionary
@@ -216,7 +216,7 @@ class CellTable:
             yield self._raw(rows[part], starts[part], codes[part] & KEY_MASK)
 
     def _raw(self, rows: Ints, starts: Ints, keys: Ints) -> Sequence[RawCell]:
-        revisions = [None if r < 0 else r for r in self._revision.values[rows].tolist()]
+        revisions = self._revisions(rows)
         events, late = self._events.values[rows].tolist(), self._late.values[rows].tolist()
         columns = (starts.tolist(), self._keys.ids(keys), events, late, revisions, self._raw_wrong(rows))
         return list(zip(*columns, self._raw_states(rows), strict=True))
@@ -228,11 +228,61 @@ class CellTable:
         return list(map(pack, zip(*(column.packed(rows) for column in self._columns), strict=True)))
 
     def _raw_wrong(self, rows: Ints) -> list[bytes | None]:
+        counts = self._wrong_counts(rows)
+        return [pack_blob(wrong) if wrong else None for wrong in counts] if counts else [None] * len(rows)
+
+    def batches(self, start: int | None, stop: int | None) -> Iterator[CellBatch]:
+        """The cells in memory with ``start <= window start < stop``, in the order (start, key text)."""
+        starts = self._windows.start.values[self._codes.values >> KEY_BITS]
+        rows = np.flatnonzero(_within(starts, start, stop))
+        keys = self._codes.values[rows] & KEY_MASK
+        numbers, inverse = np.unique(keys, return_inverse=True)
+        texts = self._keys.texts(numbers.tolist())
+        order = sorted(range(len(texts)), key=texts.__getitem__)
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        in_order = np.lexsort((rank[inverse], starts[rows]))
+        for begin in range(0, len(rows), _CHUNK):
+            part = in_order[begin : begin + _CHUNK]
+            yield self._batch(rows[part], starts[rows[part]], [texts[n] for n in inverse[part].tolist()])
+
+    def extent(self) -> Extent | None:
+        """Counts over the cells in memory, as Store.extent has them."""
+        if not len(self):
+            return None
+        starts = self._windows.start.values
+        keys = int(np.count_nonzero(np.bincount(self.key_numbers())))
+        return Extent(int(starts.min()), int(starts.max()), len(self), len(starts), keys)
+
+    def _batch(self, rows: Ints, starts: Ints, texts: list[str]) -> CellBatch:
+        return CellBatch(
+            starts.tolist(),
+            texts,
+            self._events.values[rows].tolist(),
+            self._late.values[rows].tolist(),
+            self._revisions(rows),
+            self._wrong_counts(rows),
+            [column.states(rows) for column in self._columns],
+        )
+
+    def _revisions(self, rows: Ints) -> list[int | None]:
+        return [None if r < 0 else r for r in self._revision.values[rows].tolist()]
+
+    def _wrong_counts(self, rows: Ints) -> list[dict[str, int]]:
+        """For each row the fields that had the wrong type, by name; empty where no row has any."""
         counts = {field: self._wrong[field].values[rows].tolist() for field in sorted(self._wrong)}
         if not any(map(any, counts.values())):
-            return [None] * len(rows)
-        each = ({f: n for f, n in zip(counts, row, strict=True) if n} for row in zip(*counts.values(), strict=True))
-        return [pack_blob(wrong) if wrong else None for wrong in each]
+            return []
+        return [{f: n for f, n in zip(counts, row, strict=True) if n} for row in zip(*counts.values(), strict=True)]
+
+
+def _within(starts: Ints, start: int | None, stop: int | None) -> Bools:
+    wanted = np.ones(len(starts), dtype=np.bool_)
+    if start is not None:
+        wanted &= starts >= start
+    if stop is not None:
+        wanted &= starts < stop
+    return wanted
 
 
 class CellCache:
@@ -245,6 +295,7 @@ class CellCache:
     def __init__(self, store: Store, keys: KeyDictionary | None = None, limit: int = DEFAULT_LIMIT) -> None:
         self.keys = keys or KeyDictionary()
         self._store, self._limit, self._age = store, limit, 0
+        self.written = False
         self._tables: dict[tuple[str, str], CellTable] = {}
 
     def table(self, version: str, every: str, states: Sequence[State], max_keys: int = 0) -> CellTable:
@@ -266,8 +317,7 @@ class CellCache:
     def changes(self) -> tuple[list[CellChange], list[tuple[bytes, str]]]:
         """For a Commit: the changed cells, and the keys that the store may not know."""
         numbers = self._new_keys()
-        texts = [self.keys.text(number) for number in numbers.tolist()]
-        pairs = sorted(zip(self.keys.ids(numbers), texts, strict=True))
+        pairs = sorted(zip(self.keys.ids(numbers), self.keys.texts(numbers.tolist()), strict=True))
         return [table.changes() for table in self._tables.values()], pairs
 
     def committed(self) -> None:
@@ -275,6 +325,7 @@ class CellCache:
 
         No partial that is not yet merged may hold a key number when this is called.
         """
+        self.written = True
         self.keys.mark_stored(self._new_keys())
         for table in self._tables.values():
             table.committed()
@@ -282,6 +333,21 @@ class CellCache:
         self._evict()
         if len(self.keys) > self._limit:
             self.keys.forget_except([table.key_numbers() for table in self._tables.values()])
+
+    @property
+    def full(self) -> bool:
+        """Whether more cells are in memory than the limit says, so that a commit should make room."""
+        return sum(int(table.weights().sum()) for table in self._tables.values()) > self._limit
+
+    def batches(
+        self, version: str, every: str, states: Sequence[State], start: int | None = None, stop: int | None = None
+    ) -> Iterator[CellBatch]:
+        """The cells in memory (see store.base.Cells), which are all there are where nothing was ``written``."""
+        return self._tables[version, every].batches(start, stop)
+
+    def extent(self, version: str, every: str) -> Extent | None:
+        """See Store.extent; of the cells in memory."""
+        return self._tables[version, every].extent()
 
     def _new_keys(self) -> Ints:
         return self.keys.unstored([table.changed_keys() for table in self._tables.values()])

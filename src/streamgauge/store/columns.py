@@ -123,8 +123,13 @@ class StateColumn(ABC):
         """Merge a partial's column; ``rows`` is the row of each group."""
 
     @abstractmethod
+    def states(self, rows: Ints) -> list[Any]:
+        """The states of rows. Not to be changed."""
+
     def packed(self, rows: Ints) -> list[Any]:
         """The states of rows, as msgpack can write them."""
+        states = self.states(rows)
+        return states if type(self.state).pack is State.pack else list(map(self.state.pack, states))
 
     @abstractmethod
     def keep(self, mask: Bools) -> None:
@@ -133,11 +138,6 @@ class StateColumn(ABC):
     def sizes(self) -> Ints | int:
         """How many entries each row's state holds beside its place in the column."""
         return 0
-
-    def _pack(self, states: list[Any]) -> list[Any]:
-        if type(self.state).pack is State.pack:
-            return states
-        return list(map(self.state.pack, states))
 
     def _unpack(self, packed: Sequence[Any]) -> Sequence[Any]:
         if type(self.state).unpack is State.unpack:
@@ -164,8 +164,9 @@ class AddColumn(StateColumn):
             old = old.astype(object)
         self._set(rows, old + more)
 
-    def packed(self, rows: Ints) -> list[Any]:
-        return self._pack(self._sums.values[rows].tolist())
+    def states(self, rows: Ints) -> list[Any]:
+        sums: list[Any] = self._sums.values[rows].tolist()
+        return sums
 
     def keep(self, mask: Bools) -> None:
         self._sums.keep(mask)
@@ -204,12 +205,12 @@ class ExtremeColumn(StateColumn):
         self._values.values[rows] = self._how(self._values.values[rows], values)
         self._valid.values[rows] |= groups.reduce(np.logical_or, valid)
 
-    def packed(self, rows: Ints) -> list[Any]:
+    def states(self, rows: Ints) -> list[Any]:
         states: list[Any] = self._values.values[rows].tolist()
         valid = self._valid.values[rows]
         if not valid.all():
             states = [s if v else None for s, v in zip(states, valid.tolist(), strict=True)]
-        return self._pack(states)
+        return states
 
     def keep(self, mask: Bools) -> None:
         self._values.keep(mask)
@@ -240,8 +241,8 @@ class ObjectColumn(StateColumn):
             changed[row] = states[row] = merge(states[row], more)
         self._set(list(changed), list(changed.values()))
 
-    def packed(self, rows: Ints) -> list[Any]:
-        return self._pack([self._states[row] for row in rows.tolist()])
+    def states(self, rows: Ints) -> list[Any]:
+        return [self._states[row] for row in rows.tolist()]
 
     def keep(self, mask: Bools) -> None:
         self._states = list(compress(self._states, mask.tolist()))

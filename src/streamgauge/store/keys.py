@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +19,8 @@ OTHER = 1
 """The number of the row that keys past ``max_keys`` are folded into."""
 
 _PLAIN = {str, int, type(None)}
-
-
-class _Index(dict[object, int]):
-    """Numbers by key; asking for an unknown one makes it."""
-
-    def __init__(self, owner: KeyDictionary) -> None:
-        super().__init__()
-        self._owner = owner
-
-    def __missing__(self, key: object) -> int:
-        number = self[key] = self._owner._admit(key)
-        return number
+_UNPLAIN = re.compile(r"[^ !#-\[\]-~]")
+"""What does not stand in a JSON text as it is."""
 
 
 class KeyDictionary:
@@ -39,39 +31,48 @@ class KeyDictionary:
     """
 
     def __init__(self) -> None:
-        self._index = _Index(self)
+        self._index: dict[object, int] = {}
         self._values: list[object] = []
         self._free: list[int] = []
         self._ids: npt.NDArray[np.void] = np.zeros(1024, dtype="V16")
+        self._identified = np.zeros(1024, dtype=np.bool_)
         self._stored = np.zeros(1024, dtype=np.bool_)
-        for text in (ALL_TEXT, OTHER_TEXT):
-            self._index[text.encode()]
+        self._admit([ALL_TEXT.encode(), OTHER_TEXT.encode()])
 
     def __len__(self) -> int:
         return len(self._index)
 
     def numbers(self, columns: Sequence[Sequence[object]], count: int) -> Ints:
         """The number of each of ``count`` keys, given as one sequence of values per ``by`` column."""
-        items: Iterable[object]
+        items: Sequence[object]
         if any(not _PLAIN.issuperset(map(type, column)) for column in columns):
-            items = map(_item, zip(*columns, strict=True))
+            items = [*map(_item, zip(*columns, strict=True))]
         elif len(columns) == 1:
             items = columns[0]
         else:
-            items = zip(*columns, strict=True) if columns else [()] * count
-        return np.fromiter(map(self._index.__getitem__, items), np.int64, count)
+            items = [*zip(*columns, strict=True)] if columns else [()] * count
+        numbers = np.fromiter(map(self._index.get, items, repeat(-1)), np.int64, count)
+        if len(unknown := np.flatnonzero(numbers < 0)):
+            new = [items[n] for n in unknown.tolist()]
+            self._admit(list(dict.fromkeys(new)))
+            numbers[unknown] = np.fromiter(map(self._index.__getitem__, new), np.int64, len(new))
+        return numbers
 
-    def text(self, number: int) -> str:
-        """The canonical JSON text of a key."""
-        return _text_of(self._values[number])
+    def texts(self, numbers: Sequence[int]) -> list[str]:
+        """The canonical JSON texts of keys."""
+        values = [self._values[number] for number in numbers]
+        plain = not _UNPLAIN.search("".join(value for value in values if isinstance(value, str)))
+        return [f'["{value}"]' if plain and isinstance(value, str) else _text_of(value) for value in values]
 
     def ids(self, numbers: Ints) -> list[bytes]:
         """The 16-byte ids of keys."""
+        self._identify(numbers)
         ids: list[bytes] = self._ids[numbers].tolist()
         return ids
 
     def order(self, numbers: Ints) -> npt.NDArray[np.uint64]:
         """The first 8 bytes of the ids, as numbers that sort as the ids do."""
+        self._identify(numbers)
         return self._ids[numbers].view(">u8")[::2].astype(np.uint64)
 
     def unstored(self, parts: Sequence[Ints]) -> Ints:
@@ -97,19 +98,28 @@ class KeyDictionary:
             mask[numbers] = True
         return mask
 
-    def _admit(self, key: object) -> int:
-        if self._free:
-            number = self._free.pop()
+    def _identify(self, numbers: Ints) -> None:
+        """Make the ids of keys when they are first asked for, as a run that keeps no store never does."""
+        new = np.flatnonzero(self._among([numbers]) & ~self._identified[: len(self._values)])
+        if len(new):
+            digests = b"".join(map(key_id, self.texts(new.tolist())))
+            self._ids[new] = np.frombuffer(digests, dtype="V16")
+            self._identified[new] = True
+
+    def _admit(self, keys: Sequence[object]) -> None:
+        """Give numbers to keys that are all different and have none; those that were given back go first."""
+        reused = [self._free.pop() for _ in range(min(len(keys), len(self._free)))]
+        for number, key in zip(reused, keys, strict=False):
             self._values[number] = key
-        else:
-            number = len(self._values)
-            self._values.append(key)
-            if number == len(self._ids):
-                self._ids = np.concatenate([self._ids, np.zeros_like(self._ids)])
-                self._stored = np.concatenate([self._stored, np.zeros_like(self._stored)])
-        self._ids[number] = np.void(key_id(_text_of(key)))
-        self._stored[number] = False
-        return number
+        first = len(self._values)
+        self._values.extend(keys[len(reused) :])
+        numbers = [*reused, *range(first, len(self._values))]
+        self._index.update(zip(keys, numbers, strict=True))
+        while len(self._values) > len(self._ids):
+            self._ids = np.concatenate([self._ids, np.zeros_like(self._ids)])
+            self._identified = np.concatenate([self._identified, np.zeros_like(self._identified)])
+            self._stored = np.concatenate([self._stored, np.zeros_like(self._stored)])
+        self._stored[numbers] = self._identified[numbers] = False
 
 
 def _item(values: tuple[object, ...]) -> object:

@@ -291,6 +291,16 @@ def what_is_presented_is_as_declared(trial: Trial, data: st.DataObject) -> None:
         _must(_fits(presented[output.suffix], output.type), f"{presented} does not fit {output}")
 
 
+def many_are_presented_as_each_is(trial: Trial, data: st.DataObject) -> None:
+    """``present_all`` says of each cell what ``present`` says of it."""
+    cells = [trial.fold([data.draw(rows(trial.kind, trial.scale, 6))]) for _ in range(data.draw(st.integers(1, 3)))]
+    scales = tuple(trial.scale for _ in trial.aggregate.arguments())
+    contexts = [Context(60, covered, scales) for covered in (60, 7.5, None)[: len(cells)]]
+    presented = trial.aggregate.present_all(list(zip(*cells, strict=True)), contexts)
+    each = [dict(zip(presented, values, strict=True)) for values in zip(*presented.values(), strict=True)]
+    _same(each, [dict(trial.aggregate.present(c, at)) for c, at in zip(cells, contexts, strict=True)])
+
+
 _TYPES: Mapping[str, Callable[[Any], bool]] = {
     "int": lambda v: type(v) is int,
     "float": lambda v: type(v) is float,
@@ -319,6 +329,7 @@ LAWS: tuple[Law, ...] = (
     columns_merge_as_states_do,
     empty_is_null_or_nothing,
     what_is_presented_is_as_declared,
+    many_are_presented_as_each_is,
 )
 
 __all__ = ["LAWS", "Law", "Row", "Trial", "compute", "rows", "scaled", "trials", "values"]

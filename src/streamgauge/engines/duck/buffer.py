@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import re
 import tempfile
 
 
@@ -50,3 +51,31 @@ class SliceBuffer:
             self._file.close()
         else:
             os.close(self._fd)
+
+
+class SamePath:
+    """One path under which file after file is read, so that a statement with it in its text need be planned only once.
+
+    Where a file has no descriptor to duplicate, its path stays what it is.
+    """
+
+    def __init__(self) -> None:
+        self._fd: int | None = None
+
+    def of(self, path: str) -> str:
+        """The path under which the file at ``path`` can be read until another is asked for."""
+        found = _DESCRIPTOR.fullmatch(path)
+        if found is None:
+            return path
+        fd = int(found.group(1))
+        self._fd = os.dup(fd) if self._fd is None else os.dup2(fd, self._fd)
+        return f"/proc/self/fd/{self._fd}"
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+_DESCRIPTOR = re.compile("/proc/self/fd/([0-9]+)")

@@ -7,7 +7,7 @@ not assumed); a slice that has any of it is taken the long way. The results are 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -57,7 +57,7 @@ class OnePass:
         return cls(group, statements)
 
     def compute(
-        self, connection: duckdb.DuckDBPyConnection, variant: Variant, slice_: Slice, object_size: int
+        self, fetch: Callable[[str], pa.Table], variant: Variant, slice_: Slice, object_size: int
     ) -> Done | None:
         """The results of a slice; None where it must be taken the long way."""
         layout = variant.fast
@@ -69,7 +69,7 @@ class OnePass:
         doubt = [variant.missed(n) for n in range(len(variant.plan.shapes))]
         doubt += ["suspicious"] if layout.has_suspicion else []
         try:
-            table: pa.Table = connection.sql(self._statement(decode, wrong, doubt)).to_arrow_table().combine_chunks()
+            table = fetch(self._statement(decode, wrong, doubt))
         except duckdb.InvalidInputException:
             self._waits = PATIENCE
             return None

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamgauge.aggregates.base import Op
-from streamgauge.engines.base import GroupResult, Ints
+from streamgauge.engines.base import GroupResult, Ints, Keys
 from streamgauge.engines.duck.groups import Group
 from streamgauge.engines.duck.plan import Column
 from streamgauge.partial import SubRows
@@ -30,7 +30,7 @@ class GroupRows:
     ) -> None:
         self.group, self.doubles, self.plain, self.wrong, self.position = group, doubles, plain, wrong, position
         self.key_names = [] if group.totals else [f"k{n}" for n in range(len(group.lead.by))]
-        self.keys = None if group.totals else [plain.column(name).to_pylist() for name in self.key_names]
+        self.keys = None if group.totals else _keys([plain.column(name) for name in self.key_names], plain.num_rows)
         self.columns = {
             n: self._sub_rows(sub_keyed[n]) if n in sub_keyed else self._column(n, p.primitive.op)
             for n, p in enumerate(group.primitives)
@@ -120,6 +120,24 @@ class GroupRows:
         known = {key: n for n, key in enumerate(zip(*(self.plain.column(c).to_pylist() for c in names), strict=True))}
         rows = zip(*(table.column(c).to_pylist() for c in names), strict=True)
         return np.fromiter((known[key] for key in rows), np.int64, table.num_rows)
+
+
+def _keys(columns: Sequence[pa.ChunkedArray], rows: int) -> Keys:
+    codes: Ints = np.zeros(rows, dtype=np.int64)
+    encoded = [_one(column).dictionary_encode(null_encoding="encode") for column in columns]
+    if len(encoded) == 1:
+        return Keys([encoded[0].dictionary.to_pylist()], len(encoded[0].dictionary), _codes(encoded[0]))
+    places: Ints = np.zeros(min(rows, 1), dtype=np.int64)
+    for column in encoded:
+        # Made dense again after each column: the product of all could pass 64 bits.
+        pairs = codes * len(column.dictionary) + _codes(column)
+        _, places, codes = np.unique(pairs, return_index=True, return_inverse=True)
+    return Keys([column.take(places).to_pylist() for column in encoded], len(places), codes)
+
+
+def _codes(column: pa.DictionaryArray) -> Ints:
+    codes: Ints = column.indices.to_numpy().astype(np.int64)
+    return codes
 
 
 def _one(column: pa.ChunkedArray) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -25,6 +25,7 @@ from streamgauge.engines.base import (
     Ints,
     Slice,
 )
+from streamgauge.engines.duck.buffer import SamePath
 from streamgauge.engines.duck.groups import Group, Statements, groups_of
 from streamgauge.engines.duck.layout import NO_OBJECT, Layout, lines_of
 from streamgauge.engines.duck.onepass import Done, OnePass
@@ -34,6 +35,9 @@ from streamgauge.expression import TimeUnit, detect_unit
 
 OBJECT_BYTES = 2**20
 """What ``read_json`` is told of the longest line: larger is slower, so it is only raised where a line needs it."""
+
+MOST_PREPARED = 500
+"""Statements that are kept planned."""
 
 SAMPLES = 2000
 """Times by which a lane's unit is told."""
@@ -80,10 +84,14 @@ class DuckWorker:
         self.groups = [(group, Statements(plan, group)) for group in groups_of(plan)]
         self.one_pass = OnePass.of(plan, self.groups)
         self.done: Done | None = None
+        self._files = SamePath()
+        self._prepared: dict[str, str] = {}
+        self._named = 0
 
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
+        self._files.close()
 
     def sniff(self, slice_: Slice) -> TimeUnit | None:
         """See Engine.sniff."""
@@ -99,9 +107,10 @@ class DuckWorker:
     def decode(self, slice_: Slice, want_times: bool) -> Facts:
         """See Engine.decode."""
         self.done, self.assumed = None, self.plan.assumed
+        slice_ = replace(slice_, path=self._files.of(slice_.path))
         if self.one_pass is not None and not want_times:
             variant = self.plan.variant(self.assumed)
-            self.done = self.one_pass.compute(self.connection, variant, slice_, self._object_size(slice_))
+            self.done = self.one_pass.compute(self._fetch, variant, slice_, self._object_size(slice_))
             if self.done is not None:
                 return Facts(self.done.records, NO_INTS, [], [])
         scan = self._decode(slice_)
@@ -237,7 +246,14 @@ class DuckWorker:
         return GroupRows(group, list(statements.doubles()), plain, sub_keyed, columns, exclusion.position)
 
     def _fetch(self, sql: str) -> pa.Table:
-        table: pa.Table = self.connection.sql(sql).to_arrow_table().combine_chunks()
+        """The rows of a select, planned once for all slices."""
+        if sql not in self._prepared:
+            if len(self._prepared) == MOST_PREPARED:
+                self.connection.execute(f"DEALLOCATE {self._prepared.pop(next(iter(self._prepared)))}")
+            self._named += 1
+            self.connection.execute(f"PREPARE s{self._named} AS {sql}")
+            self._prepared[sql] = f"s{self._named}"
+        table: pa.Table = self.connection.sql(f"EXECUTE {self._prepared[sql]}").to_arrow_table().combine_chunks()
         return table
 
     def _numbers(self, sql: str) -> Ints:
