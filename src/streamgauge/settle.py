@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from streamgauge.codecs.explain import explain_json_error
-from streamgauge.engines.base import NOT_JSON, Exclusion, Facts, Ints, Slice
+from streamgauge.engines.base import NOT_JSON, Exclusion, Facts, Ints, Positions, Slice
 from streamgauge.event import FOREVER, Block, DeadLetter
 from streamgauge.log.lines import lines_of
 from streamgauge.seen import SeenIds, pack_ids
@@ -76,7 +76,8 @@ class Settler:
         blocks = cut.slice.blocks
         needs_records = self.bounded or facts.ids is not None or len(facts.dead)
         firsts = self._firsts(blocks, facts.records) if needs_records else []
-        settled = Settled(Exclusion(self.position, NO_INTS), [], facts.records, facts.records - len(facts.dead))
+        exclusion = Exclusion(Positions.at(self.position), NO_INTS)
+        settled = Settled(exclusion, [], facts.records, facts.records - len(facts.dead))
         if len(facts.dead):
             self._bury(cut.slice, facts, firsts, settled)
         if facts.ids is not None:

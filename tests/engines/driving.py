@@ -14,7 +14,7 @@ import numpy as np
 from streamgauge.aggregates.base import Kind, Op
 from streamgauge.bound import BoundPrimitive
 from streamgauge.declare import Declarations, load
-from streamgauge.engines.base import Computed, Envelope, Exclusion, Facts, GroupResult, Slice
+from streamgauge.engines.base import Computed, Envelope, Exclusion, Facts, GroupResult, Positions, Slice
 from streamgauge.engines.duck import DuckEngine, SliceBuffer
 from streamgauge.event import Block, Lane
 from streamgauge.expression import TimeUnit
@@ -78,7 +78,7 @@ class Driver:
             slice_ = Slice(buffer.path, len(data), list(blocks), TimeUnit.MS, blocks[0].lane.name if blocks else "")
             facts = self.engine.decode(0, slice_, want_times)
             given = np.array(sorted(duplicates), dtype=np.int64)
-            return facts, self.engine.compute(0, Exclusion(position, given, watermarks))
+            return facts, self.engine.compute(0, Exclusion(Positions.at(position), given, watermarks))
         finally:
             buffer.close()
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streamgauge.event import Block
-from streamgauge.expression import Expression, TimeUnit
+from streamgauge.expression import Expression, SqlType, TimeUnit
+from streamgauge.expression.types import EnvelopePath, Node
 
 Ints = npt.NDArray[np.int64]
 
@@ -26,6 +27,7 @@ class Envelope:
 
     ``time`` None: the matching producer's, else ``body.time``, else ``body.timestamp``. ``time_unit`` is that of
     ``time`` (or of the default); None: found from each lane's first block. ``zone`` is for ISO times without one.
+    ``source``: None is the lane's name. ``logged``: the lines are those of a log, where the body stands under ``body``.
     """
 
     time: Expression | None = None
@@ -33,6 +35,19 @@ class Envelope:
     id: Expression | None = None
     time_unit: TimeUnit | None = None
     zone: str = "UTC"
+    source: Expression | None = None
+    logged: bool = False
+
+
+def logged_envelope() -> Envelope:
+    """The envelope of the lines of a log (see log.base)."""
+
+    def found(name: str) -> Expression:
+        path = EnvelopePath((name,))
+        node = Node("path", SqlType.VARCHAR, value=path)
+        return Expression(str(path), str(path), node.type, frozenset({path}), frozenset(), (), node)
+
+    return Envelope(found("time"), found("topic"), found("id"), TimeUnit.MS, "UTC", found("source"), True)
 
 
 @dataclass(slots=True)
@@ -68,15 +83,40 @@ class Facts:
     ids: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.bool_]] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Where the records of a slice are: from each of ``firsts`` on (ordinals, ascending from 0), ordinals plus a shift.
+
+    In a report there is one run of positions; in a log, dead letters have positions between those of the blocks.
+    """
+
+    firsts: Ints
+    shifts: Ints
+
+    @classmethod
+    def at(cls, position: int) -> Positions:
+        """All in a row from this one on."""
+        return cls(np.zeros(1, dtype=np.int64), np.array([position], dtype=np.int64))
+
+    def of(self, ordinals: Ints) -> Ints:
+        """The positions of records."""
+        found: Ints = ordinals + self.shifts[np.searchsorted(self.firsts, ordinals, side="right") - 1]
+        return found
+
+    def one(self, ordinal: int) -> int:
+        """The position of one record."""
+        return int(self.of(np.array([ordinal], dtype=np.int64))[0])
+
+
 @dataclass(slots=True)
 class Exclusion:
-    """What the pipeline decided about a slice: its first position, ordinals of duplicates, which rows may be late.
+    """What the pipeline decided about a slice: where it is, ordinals of duplicates, which rows may be late.
 
     ``watermarks``: per block of the slice, its first ordinal and the watermark before it (an event before that may be
     late); empty where nothing can be late.
     """
 
-    position: int
+    positions: Positions
     duplicates: Ints
     watermarks: Sequence[tuple[int, int]] = ()
 

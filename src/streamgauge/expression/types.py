@@ -45,6 +45,14 @@ class Path:
         return "$" + "".join(f"[{k}]" if isinstance(k, int) else f".{json.dumps(k)}" for k in self.keys)
 
 
+@dataclass(frozen=True, slots=True)
+class EnvelopePath(Path):
+    """A place in the envelope of an event of the log, beside ``body``."""
+
+    def __str__(self) -> str:
+        return "envelope" + "".join(f".{quoted_name(str(k))}" for k in self.keys)
+
+
 def quoted_name(name: str) -> str:
     """A name as an author writes it: bare where that can be read, else in double quotes."""
     return name if _PLAIN_KEY.fullmatch(name) else '"' + name.replace('"', '""') + '"'

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamgauge.expression import Path
+from streamgauge.expression.types import EnvelopePath
 
 Tree = dict[str, Any]
 
@@ -75,24 +76,33 @@ class Layout:
         )
 
 
-def careful(paths: Iterable[Path]) -> Layout:
+Keys = tuple[str | int, ...]
+
+
+def located(path: Path, root: Keys) -> Keys:
+    """The keys of a path from the top of a line, where the body stands under ``root``."""
+    return path.keys if isinstance(path, EnvelopePath) else root + path.keys
+
+
+def careful(paths: Iterable[Path], root: Keys = ()) -> Layout:
     """Every path extracted from the line's JSON: all in one go, because each call would parse the line again."""
     ordered = tuple(paths)
-    pointers = ", ".join(pointer(path.keys) for path in ordered)
-    select = [f"{_text(f'v[{n + 1}]', path)} AS p{n}" for n, path in enumerate(ordered)]
+    places = [located(path, root) for path in ordered]
+    pointers = ", ".join(map(pointer, places))
+    select = [f"{_text(f'v[{n + 1}]', keys)} AS p{n}" for n, keys in enumerate(places)]
     broken = {}
-    for n, path in enumerate(ordered):
+    for n, (path, keys) in enumerate(zip(ordered, places, strict=True)):
         if len(path.keys) > 1:
             broken[path] = f"x{n}"
-            select.append(f"{_broken('json', path.keys)} AS x{n}")
+            select.append(f"{_broken('json', keys)} AS x{n}")
     lines = "json" if not ordered else f"json, json_extract_string(json, [{pointers}]) AS v"
     select.append(f"{NO_OBJECT} AS no_object")
     return Layout(ordered, ", ".join(select), lines, False, broken, False)
 
 
-def _text(found: str, path: Path) -> str:
+def _text(found: str, keys: Keys) -> str:
     # The fast layout writes a fraction as a DOUBLE is cast to text, where JSON has 1.5e-7 for 1.5e-07.
-    is_double = f"coalesce(json_type(json, {pointer(path.keys)}), '') = 'DOUBLE'"
+    is_double = f"coalesce(json_type(json, {pointer(keys)}), '') = 'DOUBLE'"
     number = f"TRY_CAST({found} AS DOUBLE)"
     fraction = f"(contains({found}, '.') OR contains({found}, 'e')) AND {is_double} AND isfinite({number})"
     return f"CASE WHEN {fraction} THEN CAST({number} AS VARCHAR) ELSE {found} END"
@@ -106,18 +116,18 @@ def _broken(column: str, keys: Sequence[str | int]) -> str:
     return "(" + " OR ".join(tests) + ")"
 
 
-def fast(paths: Iterable[Path]) -> Layout | None:
+def fast(paths: Iterable[Path], root: Keys = ()) -> Layout | None:
     """Typed columns; None where only the careful layout can read these paths."""
     ordered = tuple(paths)
+    places = [located(path, root) for path in ordered]
     tree: Tree = {}
-    for path in ordered:
-        if not _plant(tree, path.keys):
-            return None
+    if not all(_plant(tree, keys) for keys in places):
+        return None
     if not tree or _collides(tree):
         return None
-    select = [f"{'.'.join(quote(str(k)) for k in path.keys)} AS p{n}" for n, path in enumerate(ordered)]
+    select = [f"{'.'.join(quote(str(k)) for k in keys)} AS p{n}" for n, keys in enumerate(places)]
     columns = ", ".join(f"{literal(key)}: {literal(_type(child))}" for key, child in tree.items())
-    suspicions = [s for key, child in tree.items() for s in _suspicions(quote(key), child)]
+    suspicions = [s for key, child in tree.items() for s in _suspicions(quote(key), child, bool(root))]
     if suspicions:
         select.append(f"({' OR '.join(suspicions)}) AS suspicious")
     return Layout(ordered, ", ".join(select), "{" + columns + "}", True, {}, bool(suspicions))
@@ -152,12 +162,14 @@ def _type(child: Tree | None) -> str:
     return "STRUCT(" + ", ".join(f"{quote(key)} {_type(grandchild)}" for key, grandchild in child.items()) + ")"
 
 
-def _suspicions(column: str, child: Tree | None) -> list[str]:
+def _suspicions(column: str, child: Tree | None, surely_object: bool = False) -> list[str]:
     # read_json gives a struct of nulls for a text or a list as well as for an object without our keys.
     if child is None:
         return []
     parts = [f"{column}.{quote(key)}" for key in child]
-    found = [f"({column} IS NOT NULL AND {' AND '.join(f'{p} IS NULL' for p in parts)})"]
+    nothing = f"({column} IS NOT NULL AND {' AND '.join(f'{p} IS NULL' for p in parts)})"
+    # The body of an event in a log is an object: nothing else becomes an event.
+    found = [] if surely_object else [nothing]
     for part, grandchild in zip(parts, child.values(), strict=True):
         found.extend(_suspicions(part, grandchild))
     return found

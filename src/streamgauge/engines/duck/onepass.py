@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamgauge.aggregates.base import Op
-from streamgauge.engines.base import Computed, Slice
+from streamgauge.engines.base import Computed, Positions, Slice
 from streamgauge.engines.duck.groups import Group, Statements
 from streamgauge.engines.duck.plan import Column, Plan, Variant
 from streamgauge.engines.duck.rows import GroupRows
@@ -97,7 +97,7 @@ class OnePass:
         for c in wrong:
             totals[c.label] += pc.sum(table.column(c.wrong)).as_py() or 0
         counted = table.filter(pc.greater(base, DOUBTFUL)).combine_chunks()
-        rows = GroupRows(self.group, list(self.statements.doubles()), counted, {}, wrong, 0)
+        rows = GroupRows(self.group, list(self.statements.doubles()), counted, {}, wrong, Positions.at(0))
         used = pc.sum(counted.column("n")).as_py() or 0
         totals.update(rows.overflows())
         return Done(records, Computed(rows.results(), +totals, records - used))

@@ -122,7 +122,9 @@ class Plan:
         self.columns = Columns()
         for statistic in self.statistics:
             self._use(statistic)
-        self.has_id = envelope.id is not None or any(p.id is not None for p in self._producers())
+        # In a log, duplicates were decided when they were appended.
+        named = envelope.id is not None or any(p.id is not None for p in self._producers())
+        self.has_id = named and not envelope.logged
         self.topic = envelope.topic or parse("body.topic", columns={}, what="the default topic")
         self.reads = frozenset(n for s in self.statistics for e in s.expressions() for n in e.names)
         self.reads |= {n for p in self._producers() for e in _expressions_of(p) for n in e.names}
@@ -157,6 +159,11 @@ class Plan:
         """Every producer of every shape."""
         return frozenset((s, n) for s, shape in enumerate(self.shapes) for n in range(len(shape.producers)))
 
+    def named(self) -> Iterable[Expression | None]:
+        """The expressions of the id and the source, where something reads them."""
+        yield self.envelope.id if self.has_id or "id" in self.reads else None
+        yield self.envelope.source if "source" in self.reads else None
+
     def _producers(self) -> Iterable[BoundProducer]:
         return (p for s in self.shapes for p in s.producers)
 
@@ -182,9 +189,10 @@ class Variant:
     def __init__(self, plan: Plan, assumed: Assumed, times_only: bool) -> None:
         self.plan, self.assumed, self.times_only = plan, assumed, times_only
         self.paths = tuple(dict.fromkeys(path for e in self._expressions() for path in sorted(e.paths, key=str)))
-        self.careful = careful(self.paths)
+        root = ("body",) if plan.envelope.logged else ()
+        self.careful = careful(self.paths, root)
         # The fast layout cannot tell what is no object from an object without our keys, which may have a time.
-        self.fast = fast(self.paths) if all(null_of_nothing(e.tree) for e in self._times()) else None
+        self.fast = fast(self.paths, root) if all(null_of_nothing(e.tree) for e in self._times()) else None
 
     def _times(self) -> Iterable[Expression]:
         yield self.plan.default_time
@@ -200,7 +208,7 @@ class Variant:
         for shape in plan.shapes:
             yield from (p.when for p in shape.producers if p.when is not None)
         yield plan.default_time
-        yield from (e for e in (plan.topic if plan.needs_topic else None, plan.envelope.id) if e is not None)
+        yield from (e for e in (plan.topic if plan.needs_topic else None, *plan.named()) if e is not None)
         for s in range(len(plan.shapes)):
             for _, producer in self.producers(s):
                 yield from (e for e in (producer.time, producer.id) if e is not None)
@@ -265,9 +273,9 @@ class _Decode:
         select = [f"CASE WHEN {PERMITTED} THEN ms END AS t"]
         select += [f"s{n}" for n in range(len(self.plan.shapes))]
         select += [name for name in ("topic",) if self.plan.needs_topic]
-        select += [f"{literal(self.source)} AS source"] if "source" in self.plan.reads else []
-        if self.plan.has_id:
-            select += [f"md5_number({self.id()}) AS h", *([f"{self.id()} AS id"] if "id" in self.plan.reads else [])]
+        select += [f"{self.resolve('source')} AS source"] if "source" in self.plan.reads else []
+        select += [f"md5_number({self.id()}) AS h"] if self.plan.has_id else []
+        select += [f"{self.id()} AS id"] if "id" in self.plan.reads else []
         select += [c for column in self.plan.columns.found.values() for c in self.column(column)]
         if self.layout.has_suspicion:
             select.append("suspicious")
@@ -381,7 +389,8 @@ class _Decode:
         if name == "topic":
             return "topic"
         if name == "source":
-            return literal(self.source)
+            own = self.plan.envelope.source
+            return literal(self.source) if own is None else self.text(own)
         if name in ENVELOPE:
             return self.id() if name == "id" else f"(CASE WHEN {PERMITTED} THEN ms END)"
         return f"({self.shape_field(self.plan.columns.found[shape, name])[0]})"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamgauge.aggregates.base import Op
-from streamgauge.engines.base import GroupResult, Ints, Keys
+from streamgauge.engines.base import GroupResult, Ints, Keys, Positions
 from streamgauge.engines.duck.groups import Group
 from streamgauge.engines.duck.plan import Column
 from streamgauge.partial import SubRows
@@ -26,9 +26,9 @@ class GroupRows:
         plain: pa.Table,
         sub_keyed: Mapping[int, pa.Table],
         wrong: Sequence[Column],
-        position: int,
+        positions: Positions,
     ) -> None:
-        self.group, self.doubles, self.plain, self.wrong, self.position = group, doubles, plain, wrong, position
+        self.group, self.doubles, self.plain, self.wrong, self.positions = group, doubles, plain, wrong, positions
         self.key_names = [] if group.totals else [f"k{n}" for n in range(len(group.lead.by))]
         self.keys = None if group.totals else _keys([plain.column(name) for name in self.key_names], plain.num_rows)
         self.columns = {
@@ -79,7 +79,7 @@ class GroupRows:
     def _positions(self, name: str) -> Ints:
         if name not in self.plain.column_names:
             return np.zeros(self.plain.num_rows, dtype=np.int64)
-        return self._ints(name) + self.position
+        return self.positions.of(self._ints(name))
 
     def _ints(self, name: str) -> Ints:
         ints: Ints = self.plain.column(name).to_numpy().astype(np.int64, copy=False)
@@ -96,7 +96,7 @@ class GroupRows:
         if op in (Op.MIN, Op.MAX):
             return pc.fill_null(column, 0).to_numpy().astype(np.int64, copy=False), column.is_valid().to_numpy()
         if op in (Op.ARG_MIN, Op.ARG_MAX):
-            return [r and (r["t"], r["o"] + self.position, r["v"]) for r in column.to_pylist()]
+            return [r and (r["t"], self.positions.one(r["o"]), r["v"]) for r in column.to_pylist()]
         return self._ints(f"c{n}")
 
     def _sub_rows(self, table: pa.Table) -> SubRows:
@@ -111,7 +111,7 @@ class GroupRows:
             row=np.repeat(row[order], lengths),
             sub_key=values.to_pylist() if texts else values.to_numpy(),
             count=lists["c"].flatten().to_numpy().astype(np.int64, copy=False),
-            position=lists["o"].flatten().to_numpy().astype(np.int64, copy=False) + self.position,
+            position=self.positions.of(lists["o"].flatten().to_numpy().astype(np.int64, copy=False)),
         )
 
     def _places(self, table: pa.Table) -> Ints:

@@ -243,7 +243,7 @@ class DuckWorker:
             for n, p in enumerate(group.primitives)
             if p.primitive.op is Op.COUNT_BY
         }
-        return GroupRows(group, list(statements.doubles()), plain, sub_keyed, columns, exclusion.position)
+        return GroupRows(group, list(statements.doubles()), plain, sub_keyed, columns, exclusion.positions)
 
     def _fetch(self, sql: str) -> pa.Table:
         """The rows of a select, planned once for all slices."""
