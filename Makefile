@@ -4,6 +4,7 @@
 PYTHON ?= python3
 JOBS ?= 2
 CALLS ?= 200000
+KILLS ?= 1000
 BENCH ?= $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 
 VENV := .venv
@@ -15,13 +16,13 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-fast check format docs docs-serve bench setup clean distclean
+.PHONY: help demo test test-fast check format docs docs-serve bench setup soak clean distclean
 
 help:  ## this list
 	@echo "streamgauge: make TARGET, where TARGET is one of"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-13s %s\n", $$1, $$2 }'
 
-demo: $(VENV)/.installed $(DEMO)  ## set up, then report on made-up calls
+demo: $(VENV)/.installed $(DEMO)  ## set up, then play a made-up day into a real run
 	@BIN=$(BIN) sh tools/demo.sh $(DEMO)
 
 test: $(VENV)/.installed-dev  ## set up, then run every test
@@ -29,6 +30,9 @@ test: $(VENV)/.installed-dev  ## set up, then run every test
 
 test-fast: $(VENV)/.installed-dev  ## the same without the tests marked slow
 	@$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"
+
+soak: $(VENV)/.installed-dev  ## kill the program a thousand times under load; KILLS=n for as many
+	@$(BIN)/python tools/soak.py --kills $(KILLS)
 
 check: $(VENV)/.installed-dev  ## ruff, mypy --strict, and the fences between the parts
 	@failed=0; \

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import statistics
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from streamgauge.demo import START_MS, bus, calls, planted, write_calls
+from streamgauge.demo import START_MS, Traffic, bus, calls, part_by, planted, write_calls
 
 DAY_MS = 86_400_000
 Record = dict[str, Any]
@@ -115,6 +116,29 @@ def test_carrier_goes_bad_when_the_truth_says_and_no_other_does(records: list[Re
     for healthy in (before, others):
         assert empty_share(healthy) < 0.05
         assert refused_share(healthy) < 0.06
+
+
+def test_harm_is_as_large_as_it_is_wanted() -> None:
+    traffic = Traffic(60_000, carriers=8, refused=0.7, empty=0.1, slower=3.0)
+    truth = traffic.planted()
+    assert (truth.refused, truth.empty, truth.slower) == (0.7, 0.1, 3.0)
+    its = [r for line in traffic.lines() if (r := json.loads(line))["carrier"] == truth.carrier]
+    before, after = ([r for r in its if (r["end"] >= truth.from_ms) == late] for late in (False, True))
+    assert refused_share(after) == pytest.approx(0.7, abs=0.05)
+    assert empty_share(after) == pytest.approx(0.1, abs=0.06)
+    assert len(answered(after)) / len(after) < len(answered(before)) / len(before) / 2
+    assert median_pdd(after) == pytest.approx(3.0 * median_pdd(before), rel=0.15)
+
+
+def median_pdd(records: list[Record]) -> float:
+    return statistics.median(r["pdd_18x_ms"] for r in records if "pdd_18x_ms" in r)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.25, 0.5, 0.9, 1.0])
+def test_share_of_the_events_has_happened_by_its_part_of_the_day(records: list[Record], share: float) -> None:
+    ends = sorted(r["end"] - START_MS for r in records)
+    happened = sum(end < part_by(share) * DAY_MS for end in ends) / len(ends)
+    assert happened == pytest.approx(share, abs=0.001)
 
 
 def test_planted_carrier_of_a_small_network_is_its_last_one() -> None:

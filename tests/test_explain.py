@@ -95,6 +95,9 @@ class TestStarter:
         assert "by_hour" in found.statistics
         assert next(iter(found.shapes.values())).producers[0].name == "mine"
         assert set(found.configuration["report"]) >= {"input", "time", "store"}
+        assert found.configuration["source"]["files"].path == "/var/log/events-*.jsonl"
+        assert found.configuration["serve"]["port"] == 8080
+        assert found.configuration["log"] == {"keep": "30d", "max_size": "50GB"}
 
     def test_every_parameter_alone_loads_with_its_default(self, pack: str, tmp_path: Path) -> None:
         settings = re.findall(r"^#(\S+ = .*(?:\n#    .*)*)", starter(pack).partition("[report]")[0], re.MULTILINE)

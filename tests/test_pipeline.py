@@ -17,7 +17,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from streamgauge.declare import Declarations
-from streamgauge.testing.kill_points import STEPS, Killed, kill_at
+from streamgauge.pipeline import STEPS
+from streamgauge.testing.kill_points import Killed, kill_at
 from tests.running import T, declare, dump, dumped, line, made_up, reported, tables, write
 
 DECLARATIONS = """
@@ -297,5 +298,5 @@ def test_killed_by_the_system_at_any_time_it_goes_on(folder: Path) -> None:
 
 
 def test_an_unknown_step_is_refused() -> None:
-    with pytest.raises(ValueError, match="no step is called 'comitted'; one of read"):
+    with pytest.raises(ValueError, match="no step is called 'comitted'; one of created"):
         kill_at("comitted")

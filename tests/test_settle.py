@@ -117,6 +117,7 @@ class Simulation:
     late: Counter[str] = field(default_factory=Counter)
     expired: Counter[str] = field(default_factory=Counter)
     position: int = 0
+    kept: dict[Any, Cell] = field(default_factory=dict)
 
     def run(self, files: list[list[bytes]]) -> None:
         newest: list[int | None] = [None] * len(files)
@@ -133,6 +134,13 @@ class Simulation:
             lanes = [n - self.lateness if n is not None else float("-inf") for n in newest]
             held = [w for w, over in zip(lanes, done, strict=True) if not over]
             watermark = max(watermark, min(held, default=last))
+        self.kept = {place: cell for place, cell in self.cells.items() if self.is_kept(place, watermark)}
+
+    def is_kept(self, place: Any, watermark: float) -> bool:
+        """Whether the window of a cell is still kept when the watermark is there."""
+        name, every, start, _ = place
+        rule = RULES[name, every]
+        return rule.keep is None or rule.window(start)[1] + rule.wait + rule.keep > watermark
 
     def take(self, block: list[bytes], watermark: float) -> list[int]:
         times = []
@@ -206,7 +214,8 @@ def test_late_revision_and_expired_equal_a_plain_loop_over_the_blocks(tmp_path: 
             cell = json.loads(row)["cell"]
             place = (names[cell["hash"]], cell["every"], cell["start"], json.dumps(json.loads(cell["text"])))
             cells[place] = Cell(cell["events"], cell["late"], cell["revision"])
-        assert cells == dict(expected.cells)
+        assert cells == expected.kept
+        assert len(inputs) > 1 or len(expected.kept) < len(expected.cells)
         assert found.summary["late"] == {k: n for k, n in expected.late.items() if n}
         assert found.summary["expired"] == {k: n for k, n in expected.expired.items() if n}
     if len(inputs) == 1:

@@ -15,6 +15,7 @@ from typing import Any
 from streamgauge.aggregates.base import Aggregate, Argument, Kind, Measure, Primitive, Ratio, Term
 from streamgauge.columns import ANY, Columns
 from streamgauge.errors import DeclarationError, Mistake, nearest
+from streamgauge.event import MIN_TIME_MS
 from streamgauge.expression import Expression, SqlType, TimeUnit, parse
 from streamgauge.expression.normal import quoted_column
 from streamgauge.forms import Collector, Unfinished
@@ -124,6 +125,11 @@ class BoundStatistic:
     def measure(self, name: str) -> BoundMeasure:
         """The measure of this name. Raises KeyError."""
         return next(m for m in self.measures if m.name == name)
+
+    def kept_from(self, length: Length, watermark: int) -> int:
+        """The start of the first window of that length that is still kept when the watermark is there."""
+        gone_by = watermark - self.delay_ms - self.lateness_ms - self.keep_ms[length.text]
+        return self.windows.start(length, max(gone_by, MIN_TIME_MS))
 
     def expressions(self) -> Iterator[Expression]:
         """Every expression that it evaluates per event."""

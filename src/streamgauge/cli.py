@@ -169,6 +169,191 @@ def _run(
     raise typer.Exit(1 if problems else 0)
 
 
+DataOption = Annotated[str, typer.Option(help="The folder of log and store.")]
+
+
+@app.command("run")
+def run_(
+    pack: PackOption = None,
+    declarations: DeclarationsOption = None,
+    config: ConfigOption = "",
+    parameters: SetOption = None,
+    data: DataOption = "./streamgauge-data",
+    store: Annotated[str, typer.Option(help="The store's path or URL; store.db in the data folder.")] = "",
+    host: Annotated[str | None, typer.Option(help="Listen on this address; 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Listen on this port, 0 for a free one; 8080.", min=0)] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Listen elsewhere than on loopback, no token.")] = False,
+    stdin: Annotated[bool, typer.Option("--stdin", help="Read NDJSON from standard input, too.")] = False,
+) -> None:
+    """Attach to sources and keep statistics of their events, served over HTTP, until a signal comes."""
+    from streamgauge import running
+
+    loaded = _load(pack, declarations, config, parameters, "", default=True)
+    given = {"host": host, "port": port, "insecure": insecure or None}
+    raise typer.Exit(running.run(loaded, data, store, given, stdin))
+
+
+@app.command()
+def serve(
+    store: Annotated[str, typer.Option(help="The store's path or URL.")],
+    pack: PackOption = None,
+    declarations: DeclarationsOption = None,
+    config: ConfigOption = "",
+    parameters: SetOption = None,
+    log: Annotated[str, typer.Option(help="The log's folder, for the messages behind a number.")] = "",
+    reader: Annotated[str, typer.Option(help="Whose results: live (of run) or report.")] = "live",
+    host: Annotated[str | None, typer.Option(help="Listen on this address; 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Listen on this port, 0 for a free one; 8080.", min=0)] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Listen elsewhere than on loopback, no token.")] = False,
+) -> None:
+    """Serve a store that a run or a report writes or wrote; as many at a time as you like."""
+    from streamgauge import running
+
+    loaded = _load(pack, declarations, config, parameters, "", default=True)
+    given = {"host": host, "port": port, "insecure": insecure or None}
+    raise typer.Exit(running.serve(loaded, store, log, reader, given))
+
+
+@app.command()
+@_to_a_pipe
+def demo(
+    calls: Annotated[int, typer.Option(help="Call records to play.", min=1000, max=10_000_000)] = 200_000,
+    seconds: Annotated[float, typer.Option(help="How long the day takes.", min=1, max=86_400)] = 15,
+    seed: Annotated[int, typer.Option(help="Another day of the same kind.", min=0, max=2**31)] = 7,
+    port: Annotated[int, typer.Option(help="Listen on this port; 0 is a free one.", min=0, max=65_535)] = 0,
+) -> None:
+    """Play a made-up day of calls and bus messages into a real run, and say what is found in it."""
+    from streamgauge.demonstration.stop import Stop
+
+    stop = Stop()
+    stop.take_signals()  # before anything is there that a signal could leave behind
+    from streamgauge.demonstration import command
+
+    raise typer.Exit(command.run(command.Wanted(calls, seconds, seed, port), stop))
+
+
+DataOfRun = Annotated[str, typer.Option("--data", help="Read the store in this folder of a run.")]
+StoreToRead = Annotated[str, typer.Option("--store", help="Read this store, a path or URL.")]
+UrlOption = Annotated[str, typer.Option("--url", help="Ask the program or service there, e.g. http://127.0.0.1:8080.")]
+TokenOption = Annotated[
+    str, typer.Option("--token", envvar="STREAMGAUGE_TOKEN", show_default=False, help="The token that --url asks for.")
+]
+
+
+@app.command()
+@_to_a_pipe
+def cells(
+    statistic: Annotated[str, typer.Argument(help="A statistic.")],
+    every: Annotated[str, typer.Option(help="Length of the windows; the first declared unless told.")] = "",
+    key: Annotated[list[str] | None, typer.Option(help="Only this key: NAME=VALUE, NAME__prefix=TEXT.")] = None,
+    start: Annotated[str, typer.Option(help="From this time on: ISO 8601, epoch, -1h, today.")] = "",
+    stop: Annotated[str, typer.Option(help="Windows that start before this time.")] = "",
+    tz: Annotated[str, typer.Option(help="Write times in this zone, and read those without one.")] = "",
+    by: Annotated[str | None, typer.Option(help="Roll up to these keys; an empty text for none.")] = None,
+    rolling: Annotated[str, typer.Option(help="Each row covers this long up to its end, e.g. 1h.")] = "",
+    order: Annotated[str, typer.Option(help="asc or desc by time, or a column; -COLUMN for descending.")] = "",
+    limit: Annotated[int | None, typer.Option(help="At most so many rows, 1 to 1000; all unless told.")] = None,
+    format_: Annotated[str, typer.Option("--format", "-f", help="table, json, ndjson or csv.")] = "table",
+    live: Annotated[bool, typer.Option("--live", help="Show the newest, again each second.")] = False,
+    data: DataOfRun = "",
+    store: StoreToRead = "",
+    url: UrlOption = "",
+    token: TokenOption = "",
+    pack: PackOption = None,
+    declarations: DeclarationsOption = None,
+    config: ConfigOption = "",
+    parameters: SetOption = None,
+) -> None:
+    """Show the cells of a running program, or of a store: what REST answers, from a shell."""
+    from streamgauge import asking, cells_command
+
+    names = tuple(key or ())
+    view = cells_command.CellsView(statistic, every, names, start, stop, tz, by, rolling, order, limit, format_, live)
+    cells_command.check_cells(view)
+    where = asking.chosen(asking.Where(data, store, url, token))
+    loaded = {} if where.url else _load(pack, declarations, config, parameters, "", default=True).statistics
+    with asking.asking(where, loaded) as found:
+        cells_command.show_cells(found, view, sys.stdout)
+
+
+letters = typer.Typer(no_args_is_help=True, help="Messages that could not become events.", rich_markup_mode=None)
+app.add_typer(letters, name="dead-letters")
+
+ReasonOption = Annotated[str, typer.Option(help="Only those of this reason, e.g. 'not JSON'.")]
+SourceOption = Annotated[str, typer.Option(help="Only those of this source.")]
+
+
+@letters.command("list")
+@_to_a_pipe
+def list_(
+    reason: ReasonOption = "",
+    source: SourceOption = "",
+    state: Annotated[str, typer.Option(help="Only these: new or replayed.")] = "",
+    start: Annotated[str, typer.Option(help="Received at this time or later: ISO 8601, epoch, -1h, today.")] = "",
+    stop: Annotated[str, typer.Option(help="Received before this time.")] = "",
+    limit: Annotated[int, typer.Option(help="At most so many.")] = 100,
+    format_: Annotated[str, typer.Option("--format", "-f", help="table, json or ndjson.")] = "table",
+    data: DataOfRun = "",
+    store: StoreToRead = "",
+    url: UrlOption = "",
+    token: TokenOption = "",
+) -> None:
+    """List dead letters, the oldest first."""
+    from streamgauge import asking, letters_command
+
+    wanted = letters_command.LetterQuery(reason, source, state, start, stop)
+    with asking.asking(asking.Where(data, store, url, token), {}) as found:
+        letters_command.list_letters(found, wanted, limit, format_, sys.stdout)
+
+
+@letters.command("show")
+@_to_a_pipe
+def show(
+    position: Annotated[int, typer.Argument(metavar="ID", help="Its position.", min=0)],
+    format_: Annotated[str, typer.Option("--format", "-f", help="text, json, or raw for the bytes alone.")] = "text",
+    data: DataOfRun = "",
+    store: StoreToRead = "",
+    url: UrlOption = "",
+    token: TokenOption = "",
+) -> None:
+    """Show one dead letter, with the bytes that were kept of it."""
+    from streamgauge import asking, letters_command
+
+    with asking.asking(asking.Where(data, store, url, token), {}) as found:
+        letters_command.show_letter(found, position, format_, sys.stdout)
+
+
+@letters.command("replay")
+@_to_a_pipe
+def replay(
+    reason: ReasonOption = "",
+    source: SourceOption = "",
+    position: Annotated[int | None, typer.Option(help="Only the one at this position.", min=0)] = None,
+    format_: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
+    url: UrlOption = "",
+    token: TokenOption = "",
+) -> None:
+    """Append dead letters to the log again, each once: after a fix."""
+    from streamgauge import asking, letters_command
+
+    wanted = letters_command.LetterQuery(reason, source, position=position)
+    with asking.asking(asking.Where(url=url or asking.DEFAULT_URL, token=token), {}) as found:
+        raise typer.Exit(letters_command.replay_letters(found, wanted, format_, sys.stdout))
+
+
+@app.command()
+@_to_a_pipe
+def token(
+    name: Annotated[str, typer.Argument(help="Whose token it is, as the configuration will call it.")],
+    write: Annotated[bool, typer.Option("--write", help="It may send events too, not only read.")] = False,
+) -> None:
+    """Make a token for the service, and the line of streamgauge.toml that lets it in."""
+    from streamgauge.running import token_lines
+
+    for line in token_lines(name, write):
+        print(line)
+
+
 @app.command()
 @_to_a_pipe
 def check(

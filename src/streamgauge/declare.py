@@ -24,7 +24,7 @@ from streamgauge.tomlshape import merged, shape_from, shape_mistakes
 from streamgauge.tomlstatistic import statistic_from
 from streamgauge.windows import check_zone, parse_duration_ms
 
-CONFIGURATION = ("packs", "report")
+CONFIGURATION = ("packs", "report", "source", "serve", "store", "log")
 """Top-level tables of streamgauge.toml that are no declarations."""
 
 DECLARATIONS = ("pack", "shape", "statistic")
@@ -45,6 +45,26 @@ REPORT: Mapping[str, Form] = {
     "workers": forms.whole("a number of threads, 1 to 64", 1, 64),
 }
 """What ``[report]`` of a configuration may hold: how inputs are read."""
+
+SERVE: Mapping[str, Form] = {
+    "host": forms.text("an address to listen on"),
+    "port": forms.whole("a port, 0 to 65535", 0, 65_535),
+    "hosts": forms.texts("a list of names under which clients reach it"),
+    "origins": forms.texts("a list of origins of pages that may read it"),
+    "metrics": forms.texts("a list of statistics that /metrics shows"),
+    "insecure": forms.FLAG,
+    "tokens": forms.table("a table of tokens"),
+}
+"""What ``[serve]`` of a configuration may hold."""
+
+STORE: Mapping[str, Form] = {"url": forms.text("the name or URL of a store")}
+
+LOG: Mapping[str, Form] = {
+    "keep": forms.text('a duration, e.g. "30d"'),
+    "max_size": forms.text('a size, e.g. "50GB"'),
+    "lane_idle": forms.text('a duration, e.g. "5m"'),
+}
+"""What ``[log]`` of a configuration may hold: how long the log is kept, and when a silent lane rests."""
 
 PACK: Mapping[str, Form] = {"help": forms.text(), "parameters": forms.table("a table of parameters")}
 """What ``[pack.NAME]`` of a pack's own file may hold."""
@@ -201,7 +221,22 @@ class _Loader(Collector):
         for name, value in report.items():
             if name in REPORT and REPORT[name].fits(value):
                 self.attempt(_check_report, name, value, f"[report]: {name}", place(name))
-        return {"packs": wanted, "report": report}
+        found = {"packs": wanted, "report": report}
+        for name, known in (("serve", SERVE), ("store", STORE), ("log", LOG)):
+            found[name] = self.table(toml, name)
+            self.mistakes += forms.mistakes(found[name], known, f"[{name}]", toml.places(name))
+        found["source"] = self._sources(toml)
+        return found
+
+    def _sources(self, toml: TomlFile) -> dict[str, Any]:
+        """The options of each source, checked."""
+        tables = self.table(toml, "source")
+        if not tables:
+            return {}
+        from streamgauge.sources import read_source
+
+        read = {name: self.attempt(read_source, name, t, toml.places("source", name)) for name, t in tables.items()}
+        return {name: options for name, options in read.items() if options}
 
     def file(self, path: Path) -> None:
         if path.suffix == ".py":

@@ -55,19 +55,23 @@ _CALL = (
 class Planted:
     """What was planted in the calls: from ``from_ms`` on, this carrier goes bad, and stays so to the end.
 
-    Of its attempts, ``refused`` get a 503; of its answered calls, ``empty`` have no duration. Every record that ends
-    from then on is concerned, and none before.
+    Of its attempts, ``refused`` get a 503; of its answered calls, ``empty`` have no duration; what rings takes
+    ``slower`` times as long to do so. Every record that ends from then on is concerned, and none before.
     """
 
     carrier: str
     from_ms: int
     refused: float
     empty: float
+    slower: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Calls to make up: ``count`` lines over ``days``. ``duplicates`` and ``malformed`` are shares of the lines."""
+    """Calls to make up: ``count`` lines over ``days``. ``duplicates`` and ``malformed`` are shares of the lines.
+
+    ``refused``, ``empty`` and ``slower`` as in Planted.
+    """
 
     count: int
     seed: int = 7
@@ -77,16 +81,25 @@ class Traffic:
     accounts: int = 2000
     duplicates: float = 0.0
     malformed: float = 0.0
+    refused: float = 0.35
+    empty: float = 0.4
+    slower: float = 1.0
 
     def planted(self) -> Planted:
         """What a good report of it must find. On the last day, between 11:00 and 16:00 UTC."""
         slot = int(np.random.default_rng((self.seed, 1)).integers(110, 160))
         from_ms = self.start_ms + (self.days - 1) * _DAY_MS + slot * _SLOT_MS
-        return Planted(_carrier(min(_BAD_CARRIER, self.carriers)), from_ms, refused=0.35, empty=0.4)
+        carrier = _carrier(min(_BAD_CARRIER, self.carriers))
+        return Planted(carrier, from_ms, self.refused, self.empty, self.slower)
 
     def chunks(self) -> Iterator[bytes]:
         """The lines, many at a time. Memory does not grow with ``count``."""
         return _chunks(self.count, functools.partial(_call_lines, self, _network(self)))
+
+    def lines(self) -> Iterator[bytes]:
+        """The same, a line at a time, each ended by a line feed."""
+        for chunk in self.chunks():
+            yield from chunk.splitlines(keepends=True)
 
 
 def calls(
@@ -106,9 +119,7 @@ def calls(
     where there was none, and ``ringing``, post-dial delays, ``codec`` and ``user_agent`` are absent where they are not
     known. Of the lines, ``duplicates`` (a share, 0 to 1) repeat an earlier one and ``malformed`` are no JSON.
     """
-    traffic = Traffic(count, seed, start_ms, days, carriers, accounts, duplicates, malformed)
-    for chunk in traffic.chunks():
-        yield from chunk.splitlines(keepends=True)
+    return Traffic(count, seed, start_ms, days, carriers, accounts, duplicates, malformed).lines()
 
 
 def write_calls(
@@ -144,6 +155,16 @@ def bus(count: int, seed: int = 7, start_ms: int = START_MS, days: int = 1) -> I
 
     for chunk in _chunks(count, make):
         yield from chunk.splitlines(keepends=True)
+
+
+def part_by(share: float) -> float:
+    """The part of a day after which this share of its events has happened; both 0 to 1.
+
+    >>> part_by(0.0), round(part_by(0.5), 3), part_by(1.0)
+    (0.0, 0.587, 1.0)
+    """
+    curve = np.concatenate(([0.0], np.cumsum(_DAILY_CURVE)))
+    return float(np.interp(share, curve / curve[-1], np.arange(25) / 24))
 
 
 _Maker = Callable[[int, int, int], list[str]]
@@ -252,7 +273,8 @@ def _make_calls(rng: np.random.Generator, network: _Network, end: Ints) -> _Call
     result[rng.random(rows) < network.answer_rate[carrier]] = 0
     result[bad & (rng.random(rows) < network.planted.refused)] = len(_RESULTS) - 1
     rings = rng.random(rows) < _RINGS[result]
-    pdd = np.clip(network.pdd_ms[carrier] * rng.lognormal(0.0, 0.45, rows), 150, 20_000)
+    usual = network.pdd_ms[carrier] * np.where(bad, network.planted.slower, 1.0)
+    pdd = np.clip(usual * rng.lognormal(0.0, 0.45, rows), 150, 20_000)
     talk = np.minimum(rng.lognormal(np.log(75_000.0), 1.2, rows), 10_800_000)
     empty = rng.random(rows) < np.where(bad, network.planted.empty, 0.003)
     talk = np.where((result == 0) & ~empty, talk, 0).astype(np.int64)

@@ -62,7 +62,11 @@ class StoreError(StreamgaugeError):
 
 
 class RetryableError(StreamgaugeError):
-    """Nobody must act: the same call may succeed later."""
+    """Nobody must act: the same call may succeed later, at the soonest after ``retry_after_s`` seconds."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -306,6 +306,25 @@ packs = ["{pack}"]
 # keep results, and go on from there in the next run
 #store = "streamgauge.db"
 
+# The rest is for streamgauge run. A source beside HTTP: files that are being written.
+#[source.files]
+#type = "tail"
+#path = "/var/log/events-*.jsonl"
+
+# where to listen; elsewhere than on loopback it wants tokens
+#[serve]
+#host = "127.0.0.1"
+#port = 8080
+
+# a path, or postgresql://user@host/database; else store.db in the data folder
+#[store]
+#url = "streamgauge-data/store.db"
+
+# how long the log is kept, and how large it may become; else for ever
+#[log]
+#keep = "30d"
+#max_size = "50GB"
+
 # A statistic of your own. Its fields: streamgauge explain --pack {pack}
 #[statistic.by_hour]
 #of = "{shape}"

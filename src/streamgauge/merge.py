@@ -26,10 +26,10 @@ def states_of(statistic: BoundStatistic) -> list[State]:
 
 
 class Merger:
-    """Merges results in log order."""
+    """Merges results in log order. ``newest``: the begin of the latest base window that had an event."""
 
     def __init__(self, statistics: Sequence[BoundStatistic], cache: CellCache) -> None:
-        self.statistics, self.cache = statistics, cache
+        self.statistics, self.cache, self.newest = statistics, cache, NEVER
         for s in statistics:
             for length in s.lengths:
                 cache.table(s.version, length.text, states_of(s), s.spec.max_keys or 0)
@@ -39,6 +39,7 @@ class Merger:
         numbers: dict[int, Ints] = {}
         for result in results:
             statistic = self.statistics[result.statistic]
+            self.newest = max(self.newest, int(result.starts.max(initial=NEVER)))
             keys = self._numbers(result, numbers)
             for length in statistic.lengths:
                 partial = self._partial(statistic, length, result, keys)

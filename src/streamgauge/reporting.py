@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from streamgauge.pipeline import Progress, Step
     from streamgauge.settle import Settler
     from streamgauge.slices import LaneInput
+    from streamgauge.watermark import Lanes
 
 READER = "report"
 
@@ -202,8 +203,9 @@ class _Run:
         from streamgauge.pipeline import Pipeline, no_step
         from streamgauge.slices import Slicer
 
-        settler = self._settler()
-        self._open(files, stdin, settler)
+        lanes = self._lanes()
+        self._open(files, stdin, lanes)
+        settler = self._settler(lanes)
         engine = DuckEngine(self.statistics, self.declarations.shapes.values(), self.envelope, self.options.workers)
         span = "source" not in engine.plan.reads
         sniff = engine.sniff if engine.needs_unit else None
@@ -214,7 +216,6 @@ class _Run:
             engine,
             self.store,
             settler,
-            self.inputs.states,
             self.book,
             self.options.commit_bytes,
             self.step or no_step,
@@ -225,7 +226,8 @@ class _Run:
         try:
             pipeline.run(slicer, (lambda p: on_progress(p, total)) if on_progress else None)
             if self.options.store is None or self.options.finish:
-                pipeline.finish()
+                settler.lanes.finish()
+                pipeline.commit()
         finally:
             pipeline.close()
             slicer.close()
@@ -235,20 +237,23 @@ class _Run:
         self.inputs.notes += slicer.notes
         self.watermark = settler.lanes.watermark
 
-    def _settler(self) -> Settler:
-        from streamgauge.seen import SeenIds, unpack_ids
-        from streamgauge.settle import Settler
+    def _lanes(self) -> Lanes:
         from streamgauge.watermark import Lanes
 
-        book = self.state.book
-        lanes = Lanes.from_dict(book["lanes"]) if "lanes" in book else Lanes()
-        older, first = book.get("ids", (0, 0))
+        return Lanes.from_dict(self.state.book["lanes"]) if "lanes" in self.state.book else Lanes()
+
+    def _settler(self, lanes: Lanes) -> Settler:
+        from streamgauge.seen import SeenIds, unpack_ids
+        from streamgauge.settle import Settler
+
+        older, first = self.state.book.get("ids", (0, 0))
         seen = SeenIds(first_block=first, older_block=older)
         for chunk in self.store.ids(READER):
             seen.restore(chunk.block, *unpack_ids(chunk.ids))
         return Settler(
             lanes,
             seen,
+            self.inputs.states,
             self.state.position,
             self.state.blocks,
             # Where an earlier run has moved the watermark, events behind it are late, whatever this run's lateness is.
@@ -257,7 +262,7 @@ class _Run:
             own_times=any(s.time for s in self.statistics),
         )
 
-    def _open(self, files: Sequence[str], stdin: BinaryIO | None, settler: Settler) -> None:
+    def _open(self, files: Sequence[str], stdin: BinaryIO | None, lanes: Lanes) -> None:
         from streamgauge.log.files import InputOptions, expand
         from streamgauge.watermark import HOLDING
         from streamgauge.windows import parse_duration_ms
@@ -280,13 +285,11 @@ class _Run:
             replaced = self._replaced(name, known) if name not in known else None
             self.inputs.states[state.number] = state
             self.inputs.lanes.append(self._lane(name, state, options, stdin, replaced))
-            settler.lanes.declare(state.number, lateness)
+            lanes.declare(state.number, lateness)
             self._add_size(name)
-        for lane in [
-            n for n, mark in settler.lanes.marks.items() if n not in self.inputs.states and mark.state in HOLDING
-        ]:
+        for lane in [n for n, mark in lanes.marks.items() if n not in self.inputs.states and mark.state in HOLDING]:
             # A run that was stopped waited for it, but this one does not read it.
-            settler.lanes.rest(lane)
+            lanes.rest(lane)
 
     def _known(self, names: Sequence[str], options: Any) -> dict[str, LaneState]:
         """The lanes of an earlier run that are these files: by name and content, then never opened, then by content.

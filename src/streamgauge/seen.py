@@ -18,7 +18,7 @@ Mask = npt.NDArray[np.bool_]
 GENERATION = 1_000_000
 
 
-class _Table:
+class HashTable:
     """An open-addressing hash set of 128-bit hashes, filled and asked by whole arrays."""
 
     def __init__(self, slots: int = 2**16) -> None:
@@ -29,6 +29,7 @@ class _Table:
         self.size = 0
 
     def contains(self, low: Hashes, high: Hashes) -> Mask:
+        """Which of these hashes are there."""
         found = np.zeros(len(low), dtype=np.bool_)
         pending = np.arange(len(low))
         slot = (low & np.uint64(len(self.low) - 1)).astype(np.int64)
@@ -77,8 +78,8 @@ class SeenIds:
     generation: int = GENERATION
     first_block: int = 0
     older_block: int = 0
-    _newer: _Table = field(default_factory=_Table)
-    _older: _Table = field(default_factory=_Table)
+    _newer: HashTable = field(default_factory=HashTable)
+    _older: HashTable = field(default_factory=HashTable)
 
     def add(self, block: int, counts: Sequence[int], low: Hashes, high: Hashes) -> Mask:
         """Take the ids of consecutive blocks, ``counts`` of them each, the first block being ``block``.
@@ -96,12 +97,12 @@ class SeenIds:
 
     def _start_block(self, block: int) -> None:
         if self._newer.size > self.generation:
-            self._older, self._newer = self._newer, _Table()
+            self._older, self._newer = self._newer, HashTable()
             self.older_block, self.first_block = self.first_block, block
 
     def _take(self, low: Hashes, high: Hashes) -> Mask:
         fresh = ~(self._newer.contains(low, high) | self._older.contains(low, high))
-        fresh &= _first_of_each(low, high)
+        fresh &= first_of_each(low, high)
         self._newer.add(low[fresh], high[fresh])
         return ~fresh
 
@@ -113,7 +114,8 @@ class SeenIds:
             self._newer.add(low, high)
 
 
-def _first_of_each(low: Hashes, high: Hashes) -> Mask:
+def first_of_each(low: Hashes, high: Hashes) -> Mask:
+    """Which of these hashes are not those of an earlier one among them."""
     order = np.argsort(low, kind="stable")
     ascending = low[order]
     once = np.ones(len(low), dtype=np.bool_)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 
 from streamgauge.codecs.explain import explain_json_error
 from streamgauge.engines.base import NOT_JSON, Exclusion, Facts, Ints, Positions, Slice
 from streamgauge.event import FOREVER, Block, DeadLetter
-from streamgauge.log.lines import lines_of
+from streamgauge.log.lines import lines_of, next_line
 from streamgauge.seen import SeenIds, pack_ids
 from streamgauge.slices import Cut
-from streamgauge.store.base import IdChunk
+from streamgauge.store.base import IdChunk, LaneState, TallyKey
 from streamgauge.watermark import Lanes
 
 NO_INTS: Ints = np.zeros(0, dtype=np.int64)
@@ -28,16 +29,54 @@ KEPT_BYTES = 4096
 
 @dataclass(slots=True)
 class Settled:
-    """What was decided: for the engine, and for the commit."""
+    """What was decided: for the engine, and for the commit. ``lanes``: how far each lane is read with this slice.
+
+    ``replayed``: positions of the dead letters that messages of the slice were before.
+    """
 
     exclusion: Exclusion
     watermarks: list[int]
     records: int
     events: int
+    bytes: int = 0
+    lanes: dict[int, LaneState] = field(default_factory=dict)
     dead_letters: list[DeadLetter] = field(default_factory=list)
-    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     ids: list[IdChunk] = field(default_factory=list)
-    duplicates: Counter[str] = field(default_factory=Counter)
+    tallies: Counter[TallyKey] = field(default_factory=Counter)
+    replayed: list[int] = field(default_factory=list)
+
+
+class Decider(Protocol):
+    """Decides about slices in log order. What it says of its state goes up to the last slice that was settled."""
+
+    @property
+    def position(self) -> int:
+        """The next position."""
+
+    @property
+    def block(self) -> int:
+        """The ordinal of the next block."""
+
+    @property
+    def watermark(self) -> int:
+        """Up to what time all is believed to be here."""
+
+    @property
+    def forget_blocks(self) -> int:
+        """Ids of blocks below this are forgotten."""
+
+    @property
+    def states(self) -> Mapping[int, LaneState]:
+        """How far each lane is read."""
+
+    def book(self) -> dict[str, Any]:
+        """What must be kept to go on from here, as JSON."""
+
+    def wants_times(self, cut: Cut) -> bool:
+        """Whether the engine must say the times of this slice. Asked once of each, in log order."""
+
+    def settle(self, cut: Cut, facts: Facts) -> Settled:
+        """Decide about the next slice."""
 
 
 def count_records(block: Block) -> int:
@@ -53,14 +92,15 @@ class Settler:
     """Keeps what the decisions depend on: the next position, the seen ids, the lanes' watermarks.
 
     ``bounded``: some lane has a lateness, so events' times move watermarks. ``rests``: a lane that is read to its end
-    may go on in a later run. ``own_times``: some statistic chooses its windows by another time than the event's. Not
-    for two threads at once.
+    may go on in a later run. ``states``: how far lanes were read before. ``own_times``: some statistic chooses its
+    windows by another time than the event's. Not for two threads at once.
     """
 
     def __init__(
         self,
         lanes: Lanes,
         seen: SeenIds,
+        states: Mapping[int, LaneState],
         position: int = 0,
         block: int = 0,
         bounded: bool = False,
@@ -68,11 +108,30 @@ class Settler:
         own_times: bool = False,
     ) -> None:
         self.lanes, self.seen, self.position, self.block = lanes, seen, position, block
+        self.states = dict(states)
         self.bounded, self.rests, self.own_times = bounded, rests, own_times
         self.named = 0
 
+    @property
+    def watermark(self) -> int:
+        """See Decider.watermark."""
+        return self.lanes.watermark
+
+    @property
+    def forget_blocks(self) -> int:
+        """See Decider.forget_blocks."""
+        return self.seen.older_block
+
+    def book(self) -> dict[str, Any]:
+        """See Decider.book."""
+        return {"lanes": self.lanes.to_dict(), "ids": [self.seen.older_block, self.seen.first_block]}
+
+    def wants_times(self, cut: Cut) -> bool:
+        """See Decider.wants_times."""
+        return self.bounded
+
     def settle(self, cut: Cut, facts: Facts) -> Settled:
-        """Decide about the next slice, in log order."""
+        """See Decider.settle."""
         blocks = cut.slice.blocks
         needs_records = self.bounded or facts.ids is not None or len(facts.dead)
         firsts = self._firsts(blocks, facts.records) if needs_records else []
@@ -87,7 +146,24 @@ class Settler:
             settled.exclusion.watermarks = self._suspects(facts, firsts, settled.watermarks)
         self.position += facts.records
         self.block += len(blocks)
+        settled.bytes = sum(len(block.data) for block in blocks)
+        settled.lanes = self._read_states(cut)
         return settled
+
+    def _read_states(self, cut: Cut) -> dict[int, LaneState]:
+        """How far each lane has been read with this slice."""
+        read: dict[int, LaneState] = {}
+        for lane in cut.opened:
+            state = self.states[lane.number]
+            identity = state.identity or lane.identity
+            read[lane.number] = replace(state, name=lane.name, identity=identity, form=lane.form)
+        self.states.update(read)
+        for number, block in {b.lane.number: b for b in cut.slice.blocks}.items():
+            # The unit of the slice, and not of the lane, which may have been read further by now.
+            unit = cut.slice.unit.value if cut.slice.unit is not None else self.states[number].time_unit
+            read[number] = replace(self.states[number], cursor=block.end, line=next_line(block), time_unit=unit)
+        self.states.update(read)
+        return read
 
     def _firsts(self, blocks: Sequence[Block], records: int) -> list[int]:
         """The ordinal of each block's first record, and the number of all."""
@@ -114,7 +190,7 @@ class Settler:
                     letter = self._letter(block, record, named[record], reason, raw, self.position + firsts[number])
                     settled.dead_letters.append(letter)
                     reason = letter.reason
-                settled.reasons[block.lane.name, reason] += 1
+                settled.tallies[TallyKey(block.lane.name, reason)] += 1
             self.named += len(named)
 
     def _letter(
@@ -148,7 +224,7 @@ class Settler:
             if fresh.any():
                 settled.ids.append(IdChunk(self.block + n, pack_ids(low[mine[fresh]], high[mine[fresh]])))
             if not fresh.all():
-                settled.duplicates[block.lane.name] += int((~fresh).sum())
+                settled.tallies[TallyKey(block.lane.name, "duplicate")] += int((~fresh).sum())
 
     def _follow(self, cut: Cut, facts: Facts, firsts: Sequence[int]) -> list[int]:
         """Move the lanes' watermarks through the slice; returns the watermark before each block."""

@@ -12,6 +12,9 @@ from streamgauge.event import Block, Lane
 from streamgauge.expression import TimeUnit
 from streamgauge.log.files import NoRoom
 
+FIRST_BYTES = 2 * 2**20
+"""The size of the first slice, which doubles from slice to slice: so all workers soon have something to do."""
+
 
 class Buffer(Protocol):
     """Memory that has a path (see SliceBuffer)."""
@@ -85,7 +88,7 @@ class Cut:
 
 
 class Slicer:
-    """Reads lanes one after another into slices of about ``size`` bytes.
+    """Reads lanes one after another into slices of about ``size`` bytes, the first ones smaller.
 
     A slice spans lanes only where they have the same time unit, and where no declaration asks for the lane's name.
     """
@@ -103,6 +106,7 @@ class Slicer:
         self.problems: list[InputError] = []
         self.notes: list[str] = []
         self._buffers: list[Buffer] = []
+        self._next_size = min(size, FIRST_BYTES)
         self._waiting = list(lanes)
         self._lane: LaneInput | None = None
 
@@ -133,7 +137,8 @@ class Slicer:
         buffer.open_whole()
         buffer.view[0] = _FEED
         cut = Cut(Slice(buffer.path, 1, [], None, ""), buffer)
-        while cut.slice.size <= self.size:
+        size, self._next_size = self._next_size, min(self.size, self._next_size * 2)
+        while cut.slice.size <= size:
             lane = self._next_lane(cut)
             if lane is None:
                 break

@@ -224,6 +224,10 @@ class Lanes:
         # One that wakes brings nothing new; others, of which less is known, may be declared next.
         self._watermark = watermark
 
+    def take(self, lane: int, mark: LaneMark) -> None:
+        """Take what the header of a block says of its lane, which need not be declared."""
+        self._set(lane, mark)
+
     def observe(self, lane: int, times: NDArray[np.int64]) -> None:
         """Take one block of a lane: see the function of the same name."""
         self._set(lane, observe(self._marks[lane], times, self.jump_ms))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from streamgauge.event import DeadLetter
-from streamgauge.store import base, open_store, sql
+from streamgauge.store import base, open_store, sql_letters
 from streamgauge.store.base import CellChange, Commit, IdChunk, Store, TallyKey, Version, key_id, pack_blob
 from streamgauge.store.temporary import TemporaryStore
 
@@ -61,7 +61,7 @@ def dumped(store: Store) -> str:
 
 @pytest.mark.parametrize("spills", [False, True])
 def test_it_says_what_a_database_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spills: bool) -> None:
-    for module in (base, sql):
+    for module in (base, sql_letters):
         monkeypatch.setattr(module, "MAX_DEAD_LETTERS", 4)
         monkeypatch.setattr(module, "MAX_DEAD_LETTER_BYTES", 10)
     commits = [plain(1, [4, 4]), plain(10, [3, 1]), *([with_cells(20)] if spills else []), plain(30, [3, 1, 1])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii
 from types import TracebackType
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, Self, TextIO
 import msgpack
 
 from streamgauge.aggregates.base import State
+from streamgauge.errors import RetryableError, StoreError
 from streamgauge.event import NEVER, DeadLetter
 
 ALL_TEXT = '"all"'
@@ -24,6 +25,19 @@ OTHER_TEXT = '"other"'
 
 MAX_DEAD_LETTERS = 10_000
 MAX_DEAD_LETTER_BYTES = 64 * 2**20
+
+NEW = "new"
+"""The state of a dead letter that nothing was done with."""
+
+REPLAYED = "replayed"
+"""The state of a dead letter that was appended to the log again."""
+
+
+class StoreUnavailable(StoreError, RetryableError):
+    """The store cannot be written or read just now (a full disk, a server that is gone): the same call may succeed.
+
+    Nothing was written, or all of it was and nobody could say so; to commit the very same again is safe.
+    """
 
 
 def key_text(values: Sequence[object]) -> str:
@@ -156,7 +170,8 @@ class LaneState:
     """How far a reader has read a lane. ``number`` is the lane's, the same in every run of the reader.
 
     ``cursor`` is the offset after the last block read, ``line`` the number of the next line. ``mark`` is what windows
-    know of the lane (newest time, jump state), as JSON.
+    know of the lane (newest time, jump state), as JSON. ``coverage``: the intervals ``[start, end)``, in ms and
+    ascending, in which the lane was healthy and its watermark passed.
     """
 
     number: int
@@ -167,6 +182,7 @@ class LaneState:
     time_unit: str = ""
     form: str = ""
     mark: Mapping[str, Any] = field(default_factory=dict)
+    coverage: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +222,46 @@ class CellChange:
     chunks: Iterable[Sequence[RawCell]]
 
 
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """The cells of one version and length whose window starts before ``before_ms``: they are no longer kept."""
+
+    version: str
+    every: str
+    before_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLetter(DeadLetter):
+    """A dead letter of a running program: the configured name of its source, when it came, and its state.
+
+    In its source's stead an older one has its lane; ``received_ms`` is 0 where it is not known.
+    """
+
+    source: str = ""
+    received_ms: int = 0
+    state: str = NEW
+
+
+@dataclass(frozen=True, slots=True)
+class LetterFilter:
+    """Which dead letters are asked for: all that agree with what is given, ``from_ms <= received_ms < to_ms``."""
+
+    reason: str | None = None
+    source: str | None = None
+    state: str | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
+
+
 @dataclass(slots=True)
 class Commit:
     """Everything that one transaction writes. ``counters`` and ``tallies`` are added to what is stored.
 
-    Ids of blocks below ``forget_blocks`` are forgotten.
+    Ids of blocks below ``forget_blocks`` are forgotten. ``expire`` is done after all cells are written, and completely,
+    so that what is left depends on the last commit and not on how many there were. ``replayed`` are the positions of
+    dead letters whose state becomes ``replayed``. ``newest_letters``: where dead letters find no room, the oldest make
+    it; otherwise those that came first stay.
     """
 
     reader: str
@@ -226,6 +277,9 @@ class Commit:
     forget_blocks: int = 0
     counters: Mapping[str, int] = field(default_factory=dict)
     tallies: Mapping[TallyKey, int] = field(default_factory=dict)
+    expire: Sequence[Expire] = ()
+    replayed: Sequence[int] = ()
+    newest_letters: bool = False
 
 
 class Extent(NamedTuple):
@@ -236,6 +290,9 @@ class Extent(NamedTuple):
     cells: int
     windows: int
     keys: int
+
+
+ALL_LETTERS = LetterFilter()
 
 
 class Store(ABC):
@@ -260,7 +317,13 @@ class Store(ABC):
 
     @abstractmethod
     def commit(self, changes: Commit) -> None:
-        """Write all of it in one transaction, or nothing."""
+        """Write all of it in one transaction, or nothing.
+
+        Raises StoreUnavailable where the same commit may succeed later, StoreError where the operator must act. A
+        connection may break when nobody knows whether the transaction was made: the next commit finds out. The same
+        one again (by reader, position, blocks and counts) is then not made twice; another one is refused with a
+        StoreError, since it may hold what is already there: its reader must start again from the stored position.
+        """
 
     @abstractmethod
     def cells(
@@ -299,7 +362,24 @@ class Store(ABC):
 
     @abstractmethod
     def dead_letters(self, reader: str) -> Iterator[DeadLetter]:
-        """Those kept (the first 10 000, and 64 MB of bytes), in order of position."""
+        """Those kept (10 000, and 64 MB of bytes), in order of position."""
+
+    @abstractmethod
+    def find_letters(
+        self, reader: str, wanted: LetterFilter = ALL_LETTERS, after: int = -1, limit: int = 100
+    ) -> list[KeptLetter]:
+        """Dead letters past the position ``after`` that the filter wants, by position, at most ``limit``."""
+
+    @abstractmethod
+    def letter(self, reader: str, position: int) -> KeptLetter | None:
+        """One dead letter, or None where there is none (any more)."""
+
+    @abstractmethod
+    def forget_keys(self, spared: Container[bytes] = (), limit: int = 100_000) -> int:
+        """Delete texts of keys that no cell has any more, at most ``limit`` of them; how many were deleted.
+
+        For the writer, now and then: reads all cells. ``spared`` are the ids that a cache takes for stored.
+        """
 
     @abstractmethod
     def counters(self, reader: str) -> dict[str, int]:
@@ -313,5 +393,6 @@ class Store(ABC):
     def dump(self, out: TextIO) -> None:
         """Write what two runs over the same blocks must have in common, as ordered lines of JSON.
 
-        No surrogate numbers, no wall times, no seen ids (when these are forgotten depends on commits).
+        No surrogate numbers, no wall times, no seen ids (when these are forgotten depends on commits), no texts of keys
+        without cells (they go when there is time), not what was done with dead letters.
         """

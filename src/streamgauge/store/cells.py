@@ -10,7 +10,7 @@ import numpy as np
 
 from streamgauge.aggregates.base import State
 from streamgauge.partial import Ints, Partial
-from streamgauge.store.base import CellBatch, CellChange, Extent, RawCell, Store, StoredCell, pack_blob
+from streamgauge.store.base import CellBatch, CellChange, Expire, Extent, RawCell, Store, StoredCell, pack_blob
 from streamgauge.store.columns import Bools, Groups, Vector, column_of
 from streamgauge.store.index import KEY_BITS, KEY_MASK, RowIndex, Windows
 from streamgauge.store.keys import OTHER, KeyDictionary
@@ -112,6 +112,12 @@ class CellTable:
         self._codes = Vector()
         self._codes.extend(len(codes), codes)
         self._index = RowIndex(codes)
+
+    def expire(self, before_ms: int) -> None:
+        """Let go of the cells whose window starts before."""
+        starts = self._windows.start.values[self._codes.values >> KEY_BITS]
+        if (starts < before_ms).any():
+            self.keep(starts >= before_ms)
 
     def _slots(self, starts: Ints, age: int) -> Ints:
         distinct, inverse = np.unique(starts, return_inverse=True)
@@ -348,6 +354,19 @@ class CellCache:
     def extent(self, version: str, every: str) -> Extent | None:
         """See Store.extent; of the cells in memory."""
         return self._tables[version, every].extent()
+
+    def expire(self, expired: Sequence[Expire]) -> None:
+        """Let go of cells that the store deleted; nothing may differ from it."""
+        for gone in expired:
+            self._tables[gone.version, gone.every].expire(gone.before_ms)
+
+    def stored_keys(self) -> set[bytes]:
+        """The ids of the keys that it takes for stored; all others may be forgotten in the store.
+
+        Keys that no cell in memory has are forgotten here, too: as in ``committed``, no partial may hold one.
+        """
+        self.keys.forget_except([table.key_numbers() for table in self._tables.values()])
+        return self.keys.stored_ids()
 
     def _new_keys(self) -> Ints:
         return self.keys.unstored([table.changed_keys() for table in self._tables.values()])

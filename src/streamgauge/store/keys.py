@@ -83,6 +83,10 @@ class KeyDictionary:
         """The texts of these keys were committed."""
         self._stored[numbers] = True
 
+    def stored_ids(self) -> set[bytes]:
+        """The ids of the keys that are taken for stored."""
+        return set(self.ids(np.flatnonzero(self._stored[: len(self._values)])))
+
     def forget_except(self, parts: Sequence[Ints]) -> None:
         """Forget all but these keys: their numbers will be given to others, so nobody may hold them any more."""
         for number in np.flatnonzero(~self._among([*parts, np.array([ALL, OTHER])])).tolist():
@@ -90,6 +94,7 @@ class KeyDictionary:
             if self._index.get(value) == number:
                 del self._index[value]
                 self._values[number] = None
+                self._stored[number] = False
                 self._free.append(number)
 
     def _among(self, parts: Sequence[Ints]) -> npt.NDArray[np.bool_]:

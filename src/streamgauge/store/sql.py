@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,16 +14,17 @@ from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from streamgauge.event import NEVER, DeadLetter
 from streamgauge.store.base import (
+    ALL_LETTERS,
     ALL_TEXT,
-    MAX_DEAD_LETTER_BYTES,
-    MAX_DEAD_LETTERS,
     OTHER_TEXT,
     CellChange,
     CellRow,
     Commit,
     Extent,
     IdChunk,
+    KeptLetter,
     LaneState,
+    LetterFilter,
     ReaderState,
     Store,
     StoredCell,
@@ -31,12 +33,14 @@ from streamgauge.store.base import (
     key_id,
     unpack_blob,
 )
+from streamgauge.store.sql_bulk import BulkUpsert, streamed
 from streamgauge.store.sql_dump import write_dump
-from streamgauge.store.sql_open import Opened, translated
+from streamgauge.store.sql_errors import refuse, translated
+from streamgauge.store.sql_letters import find_letters, one_letter, read_letters, write_letters
+from streamgauge.store.sql_open import Opened, Step
 from streamgauge.store.sql_schema import (
     CELL,
     COUNTER,
-    DEAD_LETTER,
     KEY,
     LANE,
     READER,
@@ -44,7 +48,6 @@ from streamgauge.store.sql_schema import (
     SEEN_ID,
     TALLY,
     VERSION,
-    driver_sql,
     lookup,
     upsert,
 )
@@ -53,7 +56,6 @@ _READ = 4096  # cells in one batch read
 _ASK = 200  # (start, key id) pairs in one question
 _NOWHERE = (NEVER, b"")
 _FOLDED = [key_id(ALL_TEXT), key_id(OTHER_TEXT)]
-_LETTER = ("position", "lane", "line", "offset", "reason", "detail", "column", "data", "length")
 
 
 class SqlStore(Store):
@@ -62,19 +64,36 @@ class SqlStore(Store):
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
         self._engine = opened.engine
-        dialect = self._engine.dialect
-        self._upsert_cell = driver_sql(upsert(CELL, dialect), dialect)
-        self._insert_key = driver_sql(upsert(KEY, dialect, ignore=True), dialect)
         self._numbers: dict[str, int] = {}
 
     @cached_property
     def _lookup(self) -> str:
         return lookup(self._engine.dialect, _ASK)
 
+    @cached_property
+    def _upsert_cells(self) -> BulkUpsert:
+        return BulkUpsert(CELL, self._engine.dialect)
+
+    @cached_property
+    def _insert_keys(self) -> BulkUpsert:
+        return BulkUpsert(KEY, self._engine.dialect, ignore=True)
+
     @classmethod
-    def open(cls, where: str | Path | None = None) -> SqlStore:
-        """Open, or make, the store at a path, ``sqlite:///path`` or ``postgresql+psycopg://``; None is temporary."""
-        return cls(Opened(where))
+    def open(cls, where: str | Path | None = None, step: Step | None = None) -> SqlStore:
+        """Open, or make, the store at a path, ``sqlite:///path`` or ``postgresql://``; None is temporary.
+
+        An older one is brought to the present schema. Nobody else may write it until it is closed; many may read it.
+        ``step``: see sql_open.Step. Raises StoreError, and StoreUnavailable where it may be opened later.
+        """
+        return cls(Opened(where) if step is None else Opened(where, step=step))
+
+    @classmethod
+    def open_read_only(cls, where: str | Path) -> SqlStore:
+        """Open a store that is there, which may be written by another process meanwhile; nothing is made or changed.
+
+        Raises StoreError where there is none, or one of another schema; ``commit`` raises it always.
+        """
+        return cls(Opened(where, read_only=True))
 
     def close(self) -> None:
         self._opened.close()
@@ -84,12 +103,18 @@ class SqlStore(Store):
 
         1. The reader's versions get their numbers.
         2. New keys, then changed cells, each sorted by its primary key.
-        3. Lanes, ids, dead letters, tallies, counters.
-        4. The reader's position, and the commit itself.
+        3. Cells that are no longer kept are deleted, all of them.
+        4. Lanes, ids, dead letters, tallies, counters.
+        5. The reader's position, the commit's own mark, and the commit itself.
+
+        See Store.commit for what is raised, and what may be done then.
         """
-        with translated(self._opened.where), self._engine.begin() as connection:
+        with translated(self._opened.where), self._opened.writer.commit(_identity(changes)) as connection:
+            if connection is None:  # it was made already, when its connection broke
+                return
             numbers = self._number_versions(connection, changes)
             self._write_cells(connection, numbers, changes)
+            self._expire(connection, numbers, changes)
             self._write_reader(connection, changes)
         self._numbers = numbers
 
@@ -119,9 +144,9 @@ class SqlStore(Store):
                 query = query.where(c.start >= start)
             if stop is not None:
                 query = query.where(c.start < stop)
-            found = connection.execution_options(yield_per=_READ).execute(query.order_by(c.start, KEY.c.text))
-            for rows in found.partitions():
-                yield [CellRow(*row[:5], *_unpacked(row[5], row[6])) for row in rows]
+            with streamed(connection, query.order_by(c.start, KEY.c.text), _READ) as found:
+                for rows in found.partitions():
+                    yield [CellRow(r[0], r[1], r[2], r[3], r[4], *_unpacked(r[5], r[6])) for r in rows]
 
     def load_cells(self, version: str, every: str, wanted: Sequence[tuple[int, bytes]]) -> Iterator[StoredCell]:
         ordered = sorted(wanted)
@@ -165,11 +190,27 @@ class SqlStore(Store):
                 yield IdChunk(block, bytes(ids))
 
     def dead_letters(self, reader: str) -> Iterator[DeadLetter]:
-        c = DEAD_LETTER.c
         with self._reading() as connection:
-            query = select(*(c[name] for name in _LETTER)).where(c.reader == reader).order_by(c.position)
-            for row in connection.execution_options(yield_per=256).execute(query):
-                yield DeadLetter(*row)
+            yield from read_letters(connection, reader)
+
+    def find_letters(
+        self, reader: str, wanted: LetterFilter = ALL_LETTERS, after: int = -1, limit: int = 100
+    ) -> list[KeptLetter]:
+        with self._reading() as connection:
+            return find_letters(connection, reader, wanted, after, limit)
+
+    def letter(self, reader: str, position: int) -> KeptLetter | None:
+        with self._reading() as connection:
+            return one_letter(connection, reader, position)
+
+    def forget_keys(self, spared: Container[bytes] = (), limit: int = 100_000) -> int:
+        unused = select(KEY.c.id).except_(select(CELL.c.key))
+        with translated(self._opened.where), self._opened.writer.begin() as connection:
+            with streamed(connection, unused, _READ) as found:
+                ids = list(islice((row[0] for row in found if row[0] not in spared), limit))
+            for begin in range(0, len(ids), _ASK):
+                connection.execute(delete(KEY).where(KEY.c.id.in_(ids[begin : begin + _ASK])))
+        return len(ids)
 
     def counters(self, reader: str) -> dict[str, int]:
         with self._reading() as connection:
@@ -186,8 +227,15 @@ class SqlStore(Store):
         with self._reading() as connection:
             write_dump(connection, out)
 
-    def _reading(self) -> _Reading:
-        return _Reading(self._opened)
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A connection of its own, so that a reader in the middle of its rows and a commit do not meet."""
+        with translated(self._opened.where), self._engine.connect() as connection:
+            try:
+                yield connection
+            except (ValueError, TypeError, KeyError) as error:  # of JSON, msgpack or a text that cannot be decoded
+                problem = f"holds what cannot be read ({error})"
+                refuse(self._opened.where, problem, "it is damaged; restore it from a backup")
 
     def _is(self, connection: Connection, version: str, every: str) -> Any:
         return (CELL.c.version == self._number(connection, version)) & (CELL.c.every == every)
@@ -210,12 +258,18 @@ class SqlStore(Store):
 
     def _write_cells(self, connection: Connection, numbers: Mapping[str, int], changes: Commit) -> None:
         if changes.keys:
-            connection.exec_driver_sql(self._insert_key, list(changes.keys))
+            self._insert_keys.write(connection, [changes.keys])
         for change in changes.cells:
             if change.version not in numbers:
                 raise ValueError(f"cells of version {change.version}, which no commit has named")
-            for rows in _prefixed(change, numbers[change.version]):
-                connection.exec_driver_sql(self._upsert_cell, rows)
+            self._upsert_cells.write(connection, _prefixed(change, numbers[change.version]))
+
+    def _expire(self, connection: Connection, numbers: Mapping[str, int], changes: Commit) -> None:
+        c = CELL.c
+        for old in changes.expire:
+            if old.version in numbers:
+                named = (c.version == numbers[old.version]) & (c.every == old.every)
+                connection.execute(delete(CELL).where(named, c.start < old.before_ms))
 
     def _write_reader(self, connection: Connection, changes: Commit) -> None:
         name = changes.reader
@@ -228,29 +282,19 @@ class SqlStore(Store):
         _put(connection, TALLY, tallies, adding=("value",))
         counters = ({"reader": name, "name": counter, "value": n} for counter, n in changes.counters.items())
         _put(connection, COUNTER, counters, adding=("value",))
-        letters, size = _write_letters(connection, name, changes.dead_letters)
+        letters, size = write_letters(connection, changes)
         row = {"name": name, "position": changes.position, "blocks": changes.blocks, "book": _json(changes.book)}
         _put(connection, READER, [{**row, "letters": letters, "letter_bytes": size}])
 
 
-class _Reading:
-    """A connection of its own for reading, so that a reader in the middle of its rows and a commit do not meet."""
-
-    def __init__(self, opened: Opened) -> None:
-        self._opened = opened
-        self._translated = translated(opened.where)
-
-    def __enter__(self) -> Connection:
-        self._translated.__enter__()
-        self._connection = self._opened.engine.connect()
-        return self._connection
-
-    def __exit__(self, *error: Any) -> None:
-        self._connection.close()
-        self._translated.__exit__(*error)
+def _identity(changes: Commit) -> Hashable:
+    """What tells one commit from another, when it is given again."""
+    counts = tuple(sorted(changes.counters.items()))
+    done = (tuple(changes.replayed), tuple(changes.expire), len(changes.dead_letters))
+    return changes.reader, changes.position, changes.blocks, counts, done
 
 
-def _json(value: Mapping[str, Any]) -> str:
+def _json(value: Mapping[str, Any] | Sequence[Any]) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
@@ -269,13 +313,15 @@ def _versions(connection: Connection, reader: str) -> Iterator[Version]:
 
 
 def _lane(row: Mapping[Any, Any]) -> LaneState:
-    fields = {str(name): value for name, value in row.items() if name not in ("reader", "mark")}
-    return LaneState(**fields, mark=json.loads(row["mark"]))
+    fields = {str(name): value for name, value in row.items() if name not in ("reader", "mark", "coverage")}
+    coverage = tuple((start, end) for start, end in json.loads(row["coverage"]))
+    return LaneState(**fields, mark=json.loads(row["mark"]), coverage=coverage)
 
 
 def _lane_row(reader: str, lane: LaneState) -> dict[str, Any]:
     names = ("number", "name", "identity", "cursor", "line", "time_unit", "form")
-    return {"reader": reader, **{name: getattr(lane, name) for name in names}, "mark": _json(lane.mark)}
+    plain = {name: getattr(lane, name) for name in names}
+    return {"reader": reader, **plain, "mark": _json(lane.mark), "coverage": _json(lane.coverage)}
 
 
 def _prefixed(change: CellChange, number: int) -> Iterator[list[tuple[Any, ...]]]:
@@ -289,16 +335,3 @@ def _put(connection: Connection, table: Table, rows: Iterable[dict[str, Any]], a
     listed = list(rows)
     if listed:
         connection.execute(upsert(table, connection.dialect, adding), listed)
-
-
-def _write_letters(connection: Connection, reader: str, letters: Sequence[DeadLetter]) -> tuple[int, int]:
-    """Keep the letters that still have room; in log order, so that which are kept never depends on batches."""
-    query = select(READER.c.letters, READER.c.letter_bytes).where(READER.c.name == reader)
-    count, size = connection.execute(query).one_or_none() or (0, 0)
-    rows = []
-    for letter in letters:
-        if count < MAX_DEAD_LETTERS and size + len(letter.data) <= MAX_DEAD_LETTER_BYTES:
-            count, size = count + 1, size + len(letter.data)
-            rows.append({"reader": reader, **{name: getattr(letter, name) for name in _LETTER}})
-    _put(connection, DEAD_LETTER, rows)
-    return count, size

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 from sqlalchemy import Connection, Select, select
 
 from streamgauge.store.base import unpack_blob
+from streamgauge.store.sql_bulk import streamed
 from streamgauge.store.sql_schema import (
     CELL,
     COUNTER,
@@ -22,15 +23,18 @@ from streamgauge.store.sql_schema import (
 )
 
 _PACKED = ("states", "wrong")
-_JSON = ("definition", "book", "mark")
+_JSON = ("definition", "book", "mark", "coverage")
+_NOT_COMPARED = {"dead_letter": ("received_ms", "state")}
+"""Wall times, and what people did."""
 
 
 def write_dump(connection: Connection, out: TextIO) -> None:
     """One line of JSON per row, in an order that no surrogate number decides."""
     for name, query in _queries():
-        for row in connection.execution_options(yield_per=4096).execute(query).mappings():
-            fields = {str(column): _field(str(column), value) for column, value in row.items()}
-            out.write(json.dumps({name: fields}, separators=(",", ":")) + "\n")
+        with streamed(connection, query, 4096) as found:
+            for row in found.mappings():
+                fields = {str(column): _field(str(column), value) for column, value in row.items()}
+                out.write(json.dumps({name: fields}, separators=(",", ":")) + "\n")
 
 
 def _queries() -> Iterator[tuple[str, Select[Any]]]:
@@ -40,8 +44,8 @@ def _queries() -> Iterator[tuple[str, Select[Any]]]:
     reads = select(READER_VERSION.c.reader, v.hash).join(VERSION, v.id == READER_VERSION.c.version)
     yield "reader_version", reads.order_by(READER_VERSION.c.reader, v.hash)
     for table in (LANE, DEAD_LETTER, TALLY, COUNTER):
-        yield table.name, select(table).order_by(*table.primary_key)
-    yield "key", select(KEY.c.text).order_by(KEY.c.text)
+        compared = [column for column in table.c if column.name not in _NOT_COMPARED.get(table.name, ())]
+        yield table.name, select(*compared).order_by(*table.primary_key)
     columns = (v.hash, c.every, c.start, KEY.c.text, c.events, c.late, c.revision, c.wrong, c.states)
     cells = select(*columns).join(VERSION, v.id == c.version).join(KEY, KEY.c.id == c.key)
     yield "cell", cells.order_by(v.hash, c.every, c.start, KEY.c.text)

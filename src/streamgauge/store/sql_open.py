@@ -1,95 +1,105 @@
-"""Opening a database: where it is, who else has it, whether it is ours, and errors that say what to do."""
+"""Opening a database: where it is, whether it is ours, of which schema, and the connections to it."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
+from urllib.parse import quote_from_bytes
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from streamgauge.errors import StoreError
+from streamgauge.store.sql_errors import refuse, shown, translated
+from streamgauge.store.sql_lock import lock_file, own_name
 from streamgauge.store.sql_schema import FORMAT, META, METADATA, SCHEMA_VERSION
+from streamgauge.store.sql_writer import WRITES, Writer
 
-_KEPT: tuple[str, ...] = ("synchronous=FULL", "busy_timeout=5000", "cache_size=-32768")
+__all__ = ["STEPS", "Opened", "Step", "refuse", "translated"]
+
+STEPS = ("created", "migrating", "migrated")
+"""Where a test may kill: ``step`` is called with each of these as it goes by, before its transaction is committed."""
+
+Step = Callable[[str], None]
+
+_KEPT = ("synchronous=FULL", "busy_timeout=5000", "cache_size=-32768", "journal_size_limit=67108864")
 _TEMPORARY = ("journal_mode=PERSIST", "synchronous=OFF", "cache_size=-32768")
-_ADVISORY_LOCK = 0x73747265616D  # "stream", the number that PostgreSQL's writers of one database agree on
+_READ_ONLY = ("query_only=ON", "busy_timeout=5000", "cache_size=-32768")
 
-_HINTS = (
-    ("file is not a database", "it is no streamgauge store; give another path"),
-    ("malformed", "the file is damaged; restore it, or give another path to start afresh"),
-    ("readonly", "it cannot be written; check the permissions of the file and its folder"),
-    ("unable to open", "check that the folder exists and can be written"),
-    ("disk is full", "the disk is full; free some room and run again: nothing of the last commit was written"),
-    ("no space left", "the disk is full; free some room and run again: nothing of the last commit was written"),
-    ("disk i/o error", "the disk failed, or is full; nothing of the last commit was written"),
-    ("locked", "another program is using it; wait until it has ended"),
-    ("connection refused", "check that the server runs and that host and port are right"),
-    ("password", "check user and password"),
-    ("does not exist", "create it first, or check the name"),
-)
+# Libpq's own: what is asked of a network that may go away without a word. What the URL says comes first.
+_CONNECT = {"connect_timeout": "10", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
+_CONNECT["tcp_user_timeout"] = "30000"
 
 
-def refuse(where: str, problem: str, hint: str) -> NoReturn:
-    """Raise a StoreError that finishes its sentence."""
-    raise StoreError(f"store {where}: {problem}; {hint}")
-
-
-@contextmanager
-def translated(where: str) -> Iterator[None]:
-    """Errors of the database become StoreErrors with a hint."""
-    try:
-        yield
-    except DBAPIError as error:
-        problem = " ".join(str(error.orig).split())
-        hints = (hint for mark, hint in _HINTS if mark in problem.lower())
-        refuse(where, problem, next(hints, "see the database's own message"))
+def _no_step(name: str) -> None:
+    """Nothing happens between two steps."""
 
 
 class Opened:
-    """A database that is ours alone to write, with its tables; ``close`` gives everything back."""
+    """A database with its tables: ours alone to write, or with ``read_only`` one that is never made or changed.
 
-    def __init__(self, where: str | Path | None) -> None:
+    ``engine`` is for reading; ``writer`` is the one connection that writes. ``close`` gives everything back. Raises
+    StoreError, and StoreUnavailable where it may be opened later.
+    """
+
+    def __init__(self, where: str | Path | None, read_only: bool = False, step: Step = _no_step) -> None:
         self._undo: list[Callable[[], object]] = []
-        self.where = "(temporary)"
+        self.where, self.read_only = "(temporary)", read_only
+        self._writer: Writer | None = None
         try:
-            self.engine = self._open(where)
+            self.engine = self._open(where, step)
         except BaseException:
             self.close()
             raise
+
+    @property
+    def writer(self) -> Writer:
+        """The connection that writes. Raises StoreError where the store was opened for reading."""
+        if self._writer is None:
+            refuse(self.where, "was opened for reading only", "nothing can be written to it here")
+        return self._writer
 
     def close(self) -> None:
         """Undo what opening did, last thing first."""
         while self._undo:
             self._undo.pop()()
 
-    def _open(self, where: str | Path | None) -> Engine:
-        url, pragmas = _url(where), _KEPT
-        self.where = url.render_as_string(hide_password=True)
+    def _open(self, where: str | Path | None, step: Step) -> Engine:
+        url = self._place(where)
+        pragmas = _READ_ONLY if self.read_only else _TEMPORARY if where is None else _KEPT
+        name = f"streamgauge {own_name()}"[:50] + f" #{uuid4().hex[:8]}"
+        engine = _sqlite(url, pragmas) if url.drivername == "sqlite" else _postgresql(url, name)
+        self._undo.append(engine.dispose)
+        with translated(self.where):
+            if self.read_only:
+                with engine.connect() as connection:
+                    _check(connection, self.where)
+            else:
+                self._writer = Writer(engine, self.where, name)
+                self._undo.append(self._writer.close)
+                with self._writer.begin() as connection:
+                    _prepare(connection, self.where, step)
+                if pragmas is _KEPT and engine.dialect.name == "sqlite":
+                    _write_ahead(engine)
+        return _for_reading(engine)
+
+    def _place(self, where: str | Path | None) -> URL:
+        """Where the database is; of a file, that it may be used, and is locked where it is to be written."""
+        url = _url(where)
         if where is None:
             folder = tempfile.TemporaryDirectory(prefix="streamgauge-")
             self._undo.append(folder.cleanup)
-            url, pragmas, self.where = url.set(database=str(Path(folder.name) / "store.db")), _TEMPORARY, "(temporary)"
+            return url.set(database=str(Path(folder.name) / "store.db"))
+        self.where = str(url.database) if url.drivername == "sqlite" else shown(url)
+        if url.drivername == "sqlite" and self.read_only:
+            _check_readable(Path(self.where))
         elif url.drivername == "sqlite":
-            self.where = str(url.database)
-            self._undo.append(_lock_file(str(url.database)))
-        engine = _engine(url, pragmas)
-        self._undo.append(engine.dispose)
-        with translated(self.where):
-            if engine.dialect.name == "postgresql":
-                self._undo.append(_lock_server(engine, self.where))
-            with engine.begin() as connection:
-                _prepare(connection, self.where)
-            if pragmas is _KEPT and engine.dialect.name == "sqlite":
-                _write_ahead(engine)
-        return engine
+            self._undo.append(lock_file(self.where))
+        return url
 
 
 def _url(where: str | Path | None) -> URL:
@@ -97,29 +107,33 @@ def _url(where: str | Path | None) -> URL:
         return URL.create("sqlite", database=None if where is None else str(where))
     try:
         url = make_url(str(where))
-    except ArgumentError:
-        refuse(str(where), "is no URL", "give a path, sqlite:///path or postgresql+psycopg://user@host/database")
+    except (ArgumentError, ValueError):
+        url = None
+    if url is None:
+        refuse(shown(where), "is no URL", "give a path, sqlite:///path or postgresql+psycopg://user@host/database")
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername="postgresql+psycopg")
     if url.drivername not in ("sqlite", "postgresql+psycopg"):
-        refuse(url.render_as_string(), f"{url.drivername} is not supported", "use sqlite or postgresql+psycopg")
+        refuse(shown(url), f"{url.drivername} is not supported", "use sqlite or postgresql+psycopg")
     if url.drivername == "sqlite" and not url.database:
-        refuse(str(where), "names no file", "write sqlite:///store.db, or sqlite:////absolute/path/store.db")
+        refuse(shown(where), "names no file", "write sqlite:///store.db, or sqlite:////absolute/path/store.db")
     return url
 
 
-def _engine(url: URL, pragmas: tuple[str, ...]) -> Engine:
-    try:
-        # Parameters by place, so that tuples can be given as they are.
-        options: dict[str, Any] = {} if url.drivername == "sqlite" else {"paramstyle": "format"}
-        engine = create_engine(url, **options)
-    except (ImportError, NoSuchModuleError):
-        refuse(url.render_as_string(), "psycopg is not installed", "pip install 'streamgauge[postgresql]'")
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _sqlite_settings(pragmas))
-        # sqlite3 would begin late and commit on its own; transactions are ours.
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+def _sqlite(url: URL, pragmas: tuple[str, ...]) -> Engine:
+    if pragmas is _READ_ONLY:
+        name = quote_from_bytes(os.fsencode(os.path.abspath(str(url.database))))
+        url = url.set(database=f"file:{name}", query={"mode": "ro", "uri": "true"})
+    engine = create_engine(url, hide_parameters=True)
+    event.listen(engine, "connect", _sqlite_settings(pragmas))
+    # sqlite3 would begin late and commit on its own; transactions are ours.
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer that read first could find at its first write that somebody else had written.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITES) else "BEGIN")
 
 
 def _sqlite_settings(pragmas: tuple[str, ...]) -> Callable[[Any, Any], None]:
@@ -131,6 +145,26 @@ def _sqlite_settings(pragmas: tuple[str, ...]) -> Callable[[Any, Any], None]:
     return settle
 
 
+def _postgresql(url: URL, name: str) -> Engine:
+    given = {
+        "application_name": name,
+        **{option: value for option, value in _CONNECT.items() if option not in url.query},
+    }
+    try:
+        # Parameters by place, so that tuples can be given as they are. A connection is tried before it is used, since
+        # the server may have been started again.
+        return create_engine(url, paramstyle="format", pool_pre_ping=True, hide_parameters=True, connect_args=given)
+    except (ImportError, NoSuchModuleError):
+        refuse(shown(url), "psycopg is not installed", "pip install 'streamgauge[postgresql]'")
+
+
+def _for_reading(engine: Engine) -> Engine:
+    """What reads sees one moment of the store for as long as its transaction lasts, as SQLite has it anyway."""
+    if engine.dialect.name == "sqlite":
+        return engine
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
 def _write_ahead(engine: Engine) -> None:
     # Kept in the file, hence only once it is known to be ours; and not possible within a transaction.
     raw = engine.raw_connection()
@@ -140,89 +174,50 @@ def _write_ahead(engine: Engine) -> None:
         raw.close()
 
 
-def _prepare(connection: Connection, where: str) -> None:
-    tables = set(inspect(connection).get_table_names())
-    if not tables:
+def _check_readable(path: Path) -> None:
+    if not path.is_file():
+        refuse(
+            str(path), "there is no such file", "check the path; `streamgauge run` makes a store where there is none"
+        )
+    if not os.access(path, os.R_OK):
+        refuse(str(path), "it cannot be read", "check its permissions")
+
+
+def _prepare(connection: Connection, where: str, step: Step) -> None:
+    """Make the tables, or bring them to this program's schema, or refuse what is not ours."""
+    if not inspect(connection).get_table_names():
         METADATA.create_all(connection)
         rows = {"format": FORMAT, "schema": str(SCHEMA_VERSION), "store": uuid4().hex}
         connection.execute(insert(META), [{"name": name, "value": value} for name, value in rows.items()])
+        step("created")
         return
-    found = _meta(connection) if "meta" in tables else {}
-    if found.get("format") != FORMAT:
+    found = _schema(connection, where)
+    if found < SCHEMA_VERSION:
+        from streamgauge.store.migrations import migrate  # late: Alembic is needed once in a store's life
+
+        migrate(connection, found, step)
+
+
+def _check(connection: Connection, where: str) -> None:
+    found = _schema(connection, where)
+    if found < SCHEMA_VERSION:
+        problem = f"was written by an older streamgauge (schema {found}, this one reads {SCHEMA_VERSION})"
+        refuse(where, problem, "`streamgauge run` with this version brings it up to date")
+
+
+def _schema(connection: Connection, where: str) -> int:
+    """The version of the tables that are there. Raises StoreError where they are not ours, or newer than we are."""
+    found = _meta(connection) if inspect(connection).has_table("meta") else {}
+    version = found.get("schema", "")
+    if found.get("format") != FORMAT or not version.isdecimal():
         refuse(where, "is a database of something else", "give a path or a database of its own")
-    if int(found["schema"]) > SCHEMA_VERSION:
-        problem = f"was written by a newer streamgauge (schema {found['schema']}, this one knows {SCHEMA_VERSION})"
+    if int(version) > SCHEMA_VERSION:
+        problem = f"was written by a newer streamgauge (schema {version}, this one knows {SCHEMA_VERSION})"
         refuse(where, problem, "upgrade streamgauge, or use another store")
+    return int(version)
 
 
 def _meta(connection: Connection) -> dict[str, str]:
     if {c["name"] for c in inspect(connection).get_columns("meta")} != {"name", "value"}:
         return {}
     return {row[0]: row[1] for row in connection.execute(select(META.c.name, META.c.value))}
-
-
-def _lock_server(engine: Engine, where: str) -> Callable[[], object]:
-    connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    if not connection.scalar(text("SELECT pg_try_advisory_lock(:number)"), {"number": _ADVISORY_LOCK}):
-        connection.close()
-        refuse(where, "another streamgauge is writing it", "wait until it has ended, or use another store")
-    return connection.close
-
-
-def _lock_file(path: str) -> Callable[[], object]:
-    """Hold ``path.lock``, so that a second process is told at once. The lock dies with the process."""
-    _check_place(Path(path))
-    lock = path + ".lock"
-    while True:
-        try:
-            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            refuse(path, f"{lock}: {error.strerror}", "the folder of a store must be writable")
-        if not _try_lock(handle):
-            os.close(handle)
-            refuse(path, "another streamgauge is writing it", "wait until it has ended, or use another store")
-        if _same_file(handle, lock):
-            return lambda: _unlock(handle, lock)
-        os.close(handle)  # its last owner removed it between our open and our lock
-
-
-def _check_place(path: Path) -> None:
-    try:
-        path.parent.stat()
-        with contextlib.suppress(FileNotFoundError):
-            path.stat()
-    except FileNotFoundError:
-        pass  # said below
-    except (OSError, ValueError) as error:
-        refuse(str(path)[:80], getattr(error, "strerror", None) or str(error), "check the path")
-    if path.is_dir():
-        refuse(str(path), "is a folder", f"name a file in it, such as {path / 'store.db'}")
-    if not path.parent.is_dir():
-        refuse(str(path), f"there is no folder {path.parent}", "make it first, or check the path")
-    if path.exists() and not os.access(path, os.W_OK):
-        refuse(str(path), "it cannot be written", "check its permissions")
-
-
-def _try_lock(handle: int) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows, where SQLite's own locks are all there is
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _same_file(handle: int, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-def _unlock(handle: int, path: str) -> None:
-    if os.name == "posix":
-        Path(path).unlink(missing_ok=True)
-    os.close(handle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import (
@@ -18,18 +19,24 @@ from sqlalchemy import (
     select,
     values,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = 1
+from streamgauge.store.base import NEW
+
+SCHEMA_VERSION = 2
+"""What this program writes; store/migrations brings older ones here."""
+
 FORMAT = "streamgauge"
+
+# Every text is stored in ASCII, and its order must be that of bytes in every database.
+_Ascii = Text().with_variant(Text(collation="C"), "postgresql")
 
 
 class EscapedText(TypeDecorator[str]):
     """Any str, lone surrogates and NUL too, as printable ASCII: plain names stay as they are."""
 
-    impl = Text
+    impl = _Ascii
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
@@ -40,9 +47,6 @@ class EscapedText(TypeDecorator[str]):
         """As it was given."""
         return None if value is None else value.encode("ascii").decode("unicode_escape")
 
-
-# Key texts are ASCII, and their order must be that of bytes in every database.
-_Ascii = Text().with_variant(Text(collation="C"), "postgresql")
 
 METADATA = MetaData()
 
@@ -55,14 +59,15 @@ def _key(name: str, kind: Any) -> Column[Any]:
     return Column(name, kind, primary_key=True, autoincrement=False)
 
 
-def _column(name: str, kind: Any, optional: bool = False) -> Column[Any]:
-    return Column(name, kind, nullable=optional)
+def _column(name: str, kind: Any, optional: bool = False, given: str | None = None) -> Column[Any]:
+    """``given`` is what rows have that were there before the column was."""
+    return Column(name, kind, nullable=optional, server_default=given)
 
 
-META = _table("meta", _key("name", Text), _column("value", Text))
+META = _table("meta", _key("name", _Ascii), _column("value", _Ascii))
 
 VERSION = _table(
-    "version", _key("id", Integer), _column("name", EscapedText), _column("hash", Text), _column("definition", Text)
+    "version", _key("id", Integer), _column("name", EscapedText), _column("hash", _Ascii), _column("definition", _Ascii)
 )
 
 READER = _table(
@@ -70,7 +75,7 @@ READER = _table(
     _key("name", EscapedText),
     _column("position", BigInteger),
     _column("blocks", BigInteger),
-    _column("book", Text),
+    _column("book", _Ascii),
     _column("letters", BigInteger),
     _column("letter_bytes", BigInteger),
 )
@@ -87,7 +92,8 @@ LANE = _table(
     _column("line", BigInteger),
     _column("time_unit", EscapedText),
     _column("form", EscapedText),
-    _column("mark", Text),
+    _column("mark", _Ascii),
+    _column("coverage", _Ascii, given="[]"),
 )
 
 KEY = _table("key", _key("id", LargeBinary), _column("text", _Ascii))
@@ -121,6 +127,9 @@ DEAD_LETTER = _table(
     _column("column", BigInteger),
     _column("data", LargeBinary),
     _column("length", BigInteger),
+    _column("source", EscapedText, given=""),
+    _column("received_ms", BigInteger, given="0"),
+    _column("state", EscapedText, given=NEW),
     with_rowid=True,
 )
 
@@ -136,10 +145,20 @@ TALLY = _table(
 COUNTER = _table("counter", _key("reader", EscapedText), _key("name", EscapedText), _column("value", BigInteger))
 
 
-def upsert(table: Table, dialect: Dialect, adding: Sequence[str] = (), ignore: bool = False) -> Any:
-    """Insert, or on the same primary key: replace the rest, add to the columns ``adding``, or leave it (``ignore``)."""
-    insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
-    statement = insert(table)
+def upsert(
+    table: Table,
+    dialect: Dialect,
+    adding: Sequence[str] = (),
+    ignore: bool = False,
+    source: Table | None = None,
+) -> Any:
+    """Insert, or on the same primary key: replace the rest, add to the columns ``adding``, or leave it (``ignore``).
+
+    The rows are given when it is executed, or are those of ``source``, a table with the same columns.
+    """
+    statement = import_module(f"sqlalchemy.dialects.{dialect.name}").insert(table)
+    if source is not None:
+        statement = statement.from_select([c.name for c in table.c], select(source))
     keys = [c.name for c in table.primary_key]
     if ignore:
         return statement.on_conflict_do_nothing(index_elements=keys)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TextIO, TypeVar
@@ -11,10 +11,13 @@ from typing import TextIO, TypeVar
 from streamgauge.event import NEVER, DeadLetter
 from streamgauge.store import base
 from streamgauge.store.base import (
+    ALL_LETTERS,
     CellRow,
     Commit,
     Extent,
     IdChunk,
+    KeptLetter,
+    LetterFilter,
     ReaderState,
     Store,
     StoredCell,
@@ -83,6 +86,20 @@ class TemporaryStore(Store):
         if not self._in_memory:
             return self._opened().dead_letters(reader)
         return islice(_within(d for c in self._of(reader) for d in c.dead_letters), base.MAX_DEAD_LETTERS)
+
+    def find_letters(
+        self, reader: str, wanted: LetterFilter = ALL_LETTERS, after: int = -1, limit: int = 100
+    ) -> list[KeptLetter]:
+        """See Store.find_letters."""
+        return self._opened().find_letters(reader, wanted, after, limit)
+
+    def letter(self, reader: str, position: int) -> KeptLetter | None:
+        """See Store.letter."""
+        return self._opened().letter(reader, position)
+
+    def forget_keys(self, spared: Container[bytes] = (), limit: int = 100_000) -> int:
+        """See Store.forget_keys."""
+        return 0 if self._in_memory else self._opened().forget_keys(spared, limit)
 
     def counters(self, reader: str) -> dict[str, int]:
         """See Store.counters."""

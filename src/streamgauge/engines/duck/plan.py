@@ -223,11 +223,11 @@ class Variant:
 
     def decode(self, file: str, unit: TimeUnit | None, source: str, layout: Layout, object_size: int) -> str:
         """The select that makes ``e`` of a slice."""
-        return _Decode(self, unit, source, layout).sql(file, object_size)
+        return Decode(self, unit, source, layout).sql(file, object_size)
 
     def wrongs(self, layout: Layout) -> list[Column]:
         """The columns that have a flag for wrong types in this layout."""
-        decode = _Decode(self, TimeUnit.MS, "", layout)
+        decode = Decode(self, TimeUnit.MS, "", layout)
         return [c for c in self.plan.columns.found.values() if len(decode.column(c)) > 1]
 
     def missed(self, shape: int) -> str:
@@ -237,11 +237,11 @@ class Variant:
 
     def sample_times(self, file: str, source: str, layout: Layout, object_size: int) -> str:
         """A select, per record, of its time's text where nothing declares the unit, and of the matching producers."""
-        return _Decode(self, None, source, layout).sample_times(file, object_size)
+        return Decode(self, None, source, layout).sample_times(file, object_size)
 
     def times_found(self, file: str, unit: TimeUnit | None, source: str, layout: Layout, object_size: int) -> str:
         """A select, in order, of every record's time as text (``v``) and in ms whatever the year (``ms``)."""
-        decode = _Decode(self, unit, source, layout)
+        decode = Decode(self, unit, source, layout)
         return f"SELECT {decode.raw_time()} AS v, {decode.any_time()} AS ms FROM ({decode.matched(file, object_size)})"
 
 
@@ -258,7 +258,9 @@ def _default_time(envelope: Envelope) -> Expression:
 
 
 @dataclass(slots=True)
-class _Decode:
+class Decode:
+    """The parts of a decode of one slice."""
+
     variant: Variant
     unit: TimeUnit | None
     source: str
@@ -291,9 +293,13 @@ class _Decode:
         raw = self.layout.source(file, object_size)
         with_topic = raw
         if self.plan.needs_topic:
-            with_topic = f"SELECT *, coalesce({self.text(self.plan.topic)}, '') AS topic FROM ({raw})"
+            with_topic = f"SELECT *, {self.topic()} AS topic FROM ({raw})"
         shapes = [f"{self.match(shape)} AS s{n}" for n, shape in enumerate(self.plan.shapes)]
         return f"SELECT *, {', '.join(shapes)} FROM ({with_topic})" if shapes else with_topic
+
+    def topic(self) -> str:
+        """The topic, empty where there is none."""
+        return f"coalesce({self.text(self.plan.topic)}, '')"
 
     def match(self, shape: BoundShape) -> str:
         cases = []

@@ -30,7 +30,7 @@ class GroupRows:
     ) -> None:
         self.group, self.doubles, self.plain, self.wrong, self.positions = group, doubles, plain, wrong, positions
         self.key_names = [] if group.totals else [f"k{n}" for n in range(len(group.lead.by))]
-        self.keys = None if group.totals else _keys([plain.column(name) for name in self.key_names], plain.num_rows)
+        self.keys = None if group.totals else keys_of([plain.column(name) for name in self.key_names], plain.num_rows)
         self.columns = {
             n: self._sub_rows(sub_keyed[n]) if n in sub_keyed else self._column(n, p.primitive.op)
             for n, p in enumerate(group.primitives)
@@ -122,7 +122,8 @@ class GroupRows:
         return np.fromiter((known[key] for key in rows), np.int64, table.num_rows)
 
 
-def _keys(columns: Sequence[pa.ChunkedArray], rows: int) -> Keys:
+def keys_of(columns: Sequence[pa.ChunkedArray], rows: int) -> Keys:
+    """The distinct keys of rows, one column of values for each part of a key."""
     codes: Ints = np.zeros(rows, dtype=np.int64)
     encoded = [_one(column).dictionary_encode(null_encoding="encode") for column in columns]
     if len(encoded) == 1:

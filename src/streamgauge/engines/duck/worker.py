@@ -42,7 +42,7 @@ MOST_PREPARED = 500
 SAMPLES = 2000
 """Times by which a lane's unit is told."""
 
-_SETTINGS = (
+SETTINGS = (
     "SET threads=1",
     "SET TimeZone='UTC'",
     "SET preserve_insertion_order=true",
@@ -78,7 +78,7 @@ class DuckWorker:
     def __init__(self, plan: Plan, memory_limit: str = "") -> None:
         self.plan = plan
         self.connection = duckdb.connect(":memory:")
-        for setting in (*_SETTINGS, *([f"SET memory_limit='{memory_limit}'"] if memory_limit else [])):
+        for setting in (*SETTINGS, *([f"SET memory_limit='{memory_limit}'"] if memory_limit else [])):
             self.connection.execute(setting)
         self.assumed: Assumed = frozenset()
         self.groups = [(group, Statements(plan, group)) for group in groups_of(plan)]
@@ -98,7 +98,7 @@ class DuckWorker:
         if not self.plan.may_need_unit(slice_.blocks[0].data):
             return None
         variant = self.plan.variant(self.plan.all_producers(), times_only=True)
-        rows = self._fetch(variant.sample_times(slice_.path, slice_.source, variant.careful, self._object_size(slice_)))
+        rows = self.fetch(variant.sample_times(slice_.path, slice_.source, variant.careful, self._object_size(slice_)))
         for shape in range(len(self.plan.shapes)):
             found = rows.column(f"s{shape}").unique().to_pylist()
             self.plan.assumed |= {(shape, n) for n in found if n is not None}
@@ -110,7 +110,7 @@ class DuckWorker:
         slice_ = replace(slice_, path=self._files.of(slice_.path))
         if self.one_pass is not None and not want_times:
             variant = self.plan.variant(self.assumed)
-            self.done = self.one_pass.compute(self._fetch, variant, slice_, self._object_size(slice_))
+            self.done = self.one_pass.compute(self.fetch, variant, slice_, self._object_size(slice_))
             if self.done is not None:
                 return Facts(self.done.records, NO_INTS, [], [])
         scan = self._decode(slice_)
@@ -213,17 +213,17 @@ class DuckWorker:
         # Two reads of the same lines, in the same order: tables, because rowid then joins them.
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE bad AS {lines}")
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE found AS {times}")
-        rows = self._fetch(
+        rows = self.fetch(
             "SELECT bad, v, ms FROM e JOIN bad ON e.rowid = bad.rowid JOIN found ON e.rowid = found.rowid"
             " WHERE t IS NULL ORDER BY e.rowid"
         ).to_pylist()
         self.connection.execute("DROP TABLE bad; DROP TABLE found")
-        return dead, [_reason(r["bad"], r["v"], r["ms"]) for r in rows], [r["v"] for r in rows]
+        return dead, [reason_of(r["bad"], r["v"], r["ms"]) for r in rows], [r["v"] for r in rows]
 
     def _ids(self) -> tuple[Any, Any, Any]:
         low = "CAST(h & 18446744073709551615::UHUGEINT AS UBIGINT)"
         high = "CAST(h >> 64 AS UBIGINT)"
-        rows = self._fetch(
+        rows = self.fetch(
             f"SELECT coalesce({low}, 0), coalesce({high}, 0), h IS NOT NULL AND t IS NOT NULL FROM e ORDER BY rowid"
         )
         return tuple(rows.column(n).to_numpy() for n in range(3))
@@ -237,15 +237,15 @@ class DuckWorker:
         self, group: Group, statements: Statements, exclusion: Exclusion, wrong: Mapping[Column, int]
     ) -> GroupRows:
         columns = [c for c in dict.fromkeys(c for columns in group.wrong for c in columns) if c in wrong]
-        plain = self._fetch(statements.plain(exclusion.watermarks, columns))
+        plain = self.fetch(statements.plain(exclusion.watermarks, columns))
         sub_keyed = {
-            n: self._fetch(statements.sub_keyed(n, exclusion.watermarks))
+            n: self.fetch(statements.sub_keyed(n, exclusion.watermarks))
             for n, p in enumerate(group.primitives)
             if p.primitive.op is Op.COUNT_BY
         }
         return GroupRows(group, list(statements.doubles()), plain, sub_keyed, columns, exclusion.positions)
 
-    def _fetch(self, sql: str) -> pa.Table:
+    def fetch(self, sql: str) -> pa.Table:
         """The rows of a select, planned once for all slices."""
         if sql not in self._prepared:
             if len(self._prepared) == MOST_PREPARED:
@@ -257,14 +257,15 @@ class DuckWorker:
         return table
 
     def _numbers(self, sql: str) -> Ints:
-        numbers: Ints = self._fetch(sql).column(0).to_numpy()
+        numbers: Ints = self.fetch(sql).column(0).to_numpy()
         return numbers
 
 
 _YEARS = range(1800, 2200)
 
 
-def _reason(malformed: bool, raw: str | None, ms: int | None) -> str:
+def reason_of(malformed: bool, raw: str | None, ms: int | None) -> str:
+    """Why a record is no event: ``raw`` is its time's text, ``ms`` that time if it fits its unit, whatever the year."""
     if malformed:
         return NOT_JSON
     if raw is None or raw.strip() in ("", "NaN", "nan"):

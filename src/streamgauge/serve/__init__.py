@@ -1,0 +1,1 @@
+"""The read side: everything that is seen is read from the store, over HTTP."""
