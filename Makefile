@@ -31,8 +31,9 @@ test: $(VENV)/.installed-dev  ## set up, then run every test
 test-fast: $(VENV)/.installed-dev  ## the same without the tests marked slow
 	@$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"
 
-soak: $(VENV)/.installed-dev  ## kill the program a thousand times under load; KILLS=n for as many
+soak: $(VENV)/.installed-dev  ## kill the program a thousand times under load (KILLS=n), and 10 000 fuzzed requests
 	@$(BIN)/python tools/soak.py --kills $(KILLS)
+	@STREAMGAUGE_FUZZ=10000 $(BIN)/python -m pytest -q tests/hostile
 
 check: $(VENV)/.installed-dev  ## ruff, mypy --strict, and the fences between the parts
 	@failed=0; \
