@@ -42,6 +42,9 @@ LOOK_S = 0.25
 FORGET_S = 3600.0
 """How often keys are looked for that no cell has any more."""
 
+FINISH_S = 1.5
+"""How long the end of the program waits for the last events to be counted."""
+
 MOST_DAMAGES = 100
 
 _log = logging.getLogger(__name__)
@@ -102,6 +105,14 @@ class Live:
     def notify(self) -> None:
         """Something was appended. For any thread."""
         self._told.set()
+
+    def finish(self, within_s: float = FINISH_S) -> None:
+        """Wait until all that is durable is counted, or for as long; what is left is counted after the next start."""
+        until_s = self._clock.monotonic_s() + within_s
+        self._told.set()
+        while self.behind and self._thread.is_alive() and not self.progress.problem:
+            if self._clock.monotonic_s() > until_s or self._stopping.wait(0.01):
+                return
 
     def stop(self, within_s: float = 4.0) -> bool:
         """Commit what is under way, and end the thread; whether it has ended."""

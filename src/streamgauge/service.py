@@ -175,6 +175,7 @@ class Program:
         self.housekeeping = Housekeeping(self.writer, self.live, settings.keep, clock, settings.look_s, settings.step)
         self._closing.callback(self.housekeeping.stop)
         self._closing.callback(self.live.stop)
+        self._closing.callback(self.live.finish)
         self._closing.callback(self._stop_intake)
         self.sources = {name: make_source(name, options, clock) for name, options in self._source_options().items()}
 
