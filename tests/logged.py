@@ -26,8 +26,8 @@ from streamgauge.log.recall import Recall
 from streamgauge.log.segment_reader import read_segment
 from streamgauge.log.writer import LogWriter, WriterOptions
 from streamgauge.output.present import Presenter, Query
-from streamgauge.pipeline import Step, no_step
 from streamgauge.recompute import Pace, recompute
+from streamgauge.step import Step, no_step
 from streamgauge.store import open_store
 from streamgauge.store.base import Store
 from streamgauge.testing.kill_points import Killed

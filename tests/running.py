@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from streamgauge.declare import Declarations, load
-from streamgauge.pipeline import Step
 from streamgauge.reporting import Report, ReportOptions, run_report
+from streamgauge.step import Step
 from streamgauge.testing.kill_points import Killed
 
 MINUTE = 60_000

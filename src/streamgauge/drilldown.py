@@ -11,7 +11,7 @@ from typing import Protocol
 
 from streamgauge.bound import BoundStatistic
 from streamgauge.clock import Clock
-from streamgauge.engines.base import Ints, Slice
+from streamgauge.engines.base import Buffer, Ints, Slice
 from streamgauge.errors import StoreError
 from streamgauge.event import FOREVER, NEVER, Block, Lane
 from streamgauge.expression import TimeUnit
@@ -22,7 +22,6 @@ from streamgauge.log.damage import Damage
 from streamgauge.log.segment_reader import read_segment
 from streamgauge.scope import Scope
 from streamgauge.serve.base import CellName, Gone, LoggedEvent
-from streamgauge.slices import Buffer
 from streamgauge.store.base import ALL_TEXT, OTHER_TEXT, key_text
 
 ARCHIVES = {SUFFIX: read_archive}

@@ -19,6 +19,7 @@ from streamgauge.log.inspection import Inspection
 from streamgauge.log.retention import Decision, Holder, Policy, decide
 from streamgauge.log.segment_reader import read_segment
 from streamgauge.log.writer import LogWriter
+from streamgauge.step import no_step
 
 LOOK_S = 5.0
 
@@ -26,10 +27,6 @@ STEPS = ("segment_archived", "segment_removed", "before_prune", "archive_removed
 """Where it may be killed in a test, beside archive.STEPS: ``step`` is called with each of these as it goes by."""
 
 _log = logging.getLogger(__name__)
-
-
-def no_step(name: str) -> None:
-    """Nothing happens between two steps."""
 
 
 class Housekeeping:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from streamgauge.bound import BoundStatistic
 from streamgauge.clock import Clock
-from streamgauge.engines.base import Engine
+from streamgauge.engines.base import Buffer, Engine
 from streamgauge.errors import RetryableError, StoreError
 from streamgauge.event import FOREVER, MAX_TIME_MS, MIN_TIME_MS, NEVER
 from streamgauge.log.catalog import Archives
@@ -23,8 +23,8 @@ from streamgauge.log.reading import LogReader
 from streamgauge.log.segment_reader import Item
 from streamgauge.logsettle import LogSettler
 from streamgauge.logslices import LogSlicer
-from streamgauge.pipeline import Pipeline, Step, no_step
-from streamgauge.slices import Buffer
+from streamgauge.pipeline import Pipeline
+from streamgauge.step import Step, no_step
 from streamgauge.store.base import Expire, ReaderState, Store
 from streamgauge.store.cells import DEFAULT_LIMIT
 from streamgauge.watermark import Lanes

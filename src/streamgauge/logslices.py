@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from streamgauge.engines.base import Slice
+from streamgauge.engines.base import Buffer, Slice
 from streamgauge.event import Block, Lane
 from streamgauge.expression import TimeUnit
 from streamgauge.log.base import LogBlock
 from streamgauge.log.damage import Damage
-from streamgauge.slices import Buffer, Cut
+from streamgauge.slices import Cut
 
 MOST_BLOCKS = 4096
 """Blocks of one slice: many small ones cost more by their number than by their bytes."""

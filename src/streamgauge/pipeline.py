@@ -10,11 +10,12 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from streamgauge.bound import BoundStatistic
-from streamgauge.engines.base import Computed, Engine, Facts
+from streamgauge.engines.base import Buffer, Computed, Engine, Facts
 from streamgauge.event import FOREVER, NEVER, DeadLetter
 from streamgauge.merge import Merger
 from streamgauge.settle import NO_INTS, Decider, Settled
-from streamgauge.slices import Buffer, Cut
+from streamgauge.slices import Cut
+from streamgauge.step import Step, no_step
 from streamgauge.store.base import Cells, Commit, Expire, IdChunk, LaneState, Store, TallyKey, Version
 from streamgauge.store.cells import DEFAULT_LIMIT, CellCache
 
@@ -25,16 +26,10 @@ COMMIT_CELLS = 200_000
 STEPS = ("read", "decoded", "settled", "computed", "merged", "before_commit", "committed")
 """Where a run may be killed in a test: ``step`` is called with each of these names as it goes by."""
 
-Step = Callable[[str], None]
-
 T = TypeVar("T")
 
 _NOTHING_READ = Facts(0, NO_INTS, [], [])
 _NOTHING_COMPUTED = Computed([], {}, 0)
-
-
-def no_step(name: str) -> None:
-    """Nothing happens between two steps."""
 
 
 @dataclass(slots=True)

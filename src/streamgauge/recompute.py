@@ -15,7 +15,8 @@ from streamgauge.live import READER, SLICE_BYTES, check_same, settler_of
 from streamgauge.log.damage import Damage
 from streamgauge.log.reading import LogReader
 from streamgauge.logslices import LogSlicer
-from streamgauge.pipeline import COMMIT_BYTES, Pipeline, Step, no_step
+from streamgauge.pipeline import COMMIT_BYTES, Pipeline
+from streamgauge.step import Step, no_step
 from streamgauge.store.base import ReaderState, Store
 from streamgauge.store.cells import DEFAULT_LIMIT
 

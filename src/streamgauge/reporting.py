@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from streamgauge.bound import BoundStatistic
     from streamgauge.declare import Declarations
     from streamgauge.output.present import Presenter
-    from streamgauge.pipeline import Progress, Step
+    from streamgauge.pipeline import Progress
     from streamgauge.settle import Settler
     from streamgauge.slices import LaneInput
+    from streamgauge.step import Step
     from streamgauge.watermark import Lanes
 
 READER = "report"
@@ -200,8 +201,9 @@ class _Run:
         self, files: Sequence[str], stdin: BinaryIO | None, on_progress: Callable[[Progress, int | None], None] | None
     ) -> None:
         from streamgauge.engines.duck import DuckEngine, SliceBuffer
-        from streamgauge.pipeline import Pipeline, no_step
+        from streamgauge.pipeline import Pipeline
         from streamgauge.slices import Slicer
+        from streamgauge.step import no_step
 
         lanes = self._lanes()
         self._open(files, stdin, lanes)

@@ -26,13 +26,13 @@ from streamgauge.log.reading import LogReader
 from streamgauge.log.recall import RUN_IDS, Recall
 from streamgauge.log.retention import Policy
 from streamgauge.log.writer import LogWriter, WriterOptions
-from streamgauge.pipeline import no_step
 from streamgauge.serve.base import CellName, ServeSettings
 from streamgauge.serve.rest import create_app
 from streamgauge.serve.server import Service
 from streamgauge.sources import HttpOptions, HttpSource, Source, make_source
 from streamgauge.sources.http_routes import events_router
 from streamgauge.station import LiveStation
+from streamgauge.step import Step, no_step
 from streamgauge.store import open_store
 from streamgauge.store.sql_query import SqlReadings
 
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from streamgauge.store.base import Store
 
 _log = logging.getLogger(__name__)
-
-Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from streamgauge.engines.base import Slice
+from streamgauge.engines.base import Buffer, Slice
 from streamgauge.errors import InputError
 from streamgauge.event import Block, Lane
 from streamgauge.expression import TimeUnit
@@ -14,23 +14,6 @@ from streamgauge.log.files import NoRoom
 
 FIRST_BYTES = 2 * 2**20
 """The size of the first slice, which doubles from slice to slice: so all workers soon have something to do."""
-
-
-class Buffer(Protocol):
-    """Memory that has a path (see SliceBuffer)."""
-
-    capacity: int
-    path: str
-    view: memoryview
-
-    def trim(self, size: int) -> None:
-        """Let the reader of ``path`` see the first ``size`` bytes."""
-
-    def open_whole(self) -> None:
-        """Make all of ``view`` writable again."""
-
-    def close(self) -> None:
-        """Free the memory."""
 
 
 class Reader(Protocol):

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from streamgauge.declare import load
-from streamgauge.pipeline import Step
 from streamgauge.service import settings_of
+from streamgauge.step import Step
 from streamgauge.testing.clocks import SteppedClock
 from streamgauge.testing.kill_points import die_at, run_program, steps
 

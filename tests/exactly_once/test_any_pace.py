@@ -21,8 +21,9 @@ from streamgauge.log.catalog import Segment, list_segments
 from streamgauge.log.idle import IdleRules
 from streamgauge.log.segment_reader import read_segment
 from streamgauge.log.writer import LogWriter, WriterOptions
-from streamgauge.pipeline import STEPS, no_step
+from streamgauge.pipeline import STEPS
 from streamgauge.recompute import Pace, recompute
+from streamgauge.step import no_step
 from streamgauge.store.sql import SqlStore
 from streamgauge.testing.kill_points import Killed, kill_at
 from tests.exactly_once.trial import blocks_of, dump, same

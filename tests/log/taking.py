@@ -17,10 +17,11 @@ from streamgauge.engines.duck.envelope import DuckEnvelope
 from streamgauge.expression import Expression, TimeUnit, parse
 from streamgauge.log.base import Arrival, Incoming, LaneName, LogBlock, Receipt
 from streamgauge.log.idle import IdleRules
-from streamgauge.log.intake import LogIntake, no_step
+from streamgauge.log.intake import LogIntake
 from streamgauge.log.reading import LogReader
 from streamgauge.log.recall import Recall
 from streamgauge.log.writer import LogWriter, WriterOptions
+from streamgauge.step import no_step
 
 T = 1_700_000_000_000
 WAIT_S = 20.0

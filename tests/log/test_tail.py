@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from streamgauge.log.tail import STEPS, Tail, no_step
+from streamgauge.log.tail import STEPS, Tail
+from streamgauge.step import no_step
 
 
 def test_a_file_has_its_name_only_when_it_is_durable(tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ from streamgauge.clock import SystemClock
 from streamgauge.errors import RetryableError, StoreError
 from streamgauge.log.catalog import list_segments
 from streamgauge.log.recovery import verify
-from streamgauge.log.tail import STEPS, Step, no_step
+from streamgauge.log.tail import STEPS
 from streamgauge.log.writer import LogWriter, WriterOptions
+from streamgauge.step import Step, no_step
 from tests.log.blocks import StillClock, add, block, blocks, only_segment, plain, read_log, write_log
 
 SHAPES = st.tuples(st.integers(0, 3), st.integers(0, 2))

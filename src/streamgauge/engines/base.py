@@ -50,6 +50,23 @@ def logged_envelope() -> Envelope:
     return Envelope(found("time"), found("topic"), found("id"), TimeUnit.MS, "UTC", found("source"), True)
 
 
+class Buffer(Protocol):
+    """Memory that has a path (see SliceBuffer)."""
+
+    capacity: int
+    path: str
+    view: memoryview
+
+    def trim(self, size: int) -> None:
+        """Let the reader of ``path`` see the first ``size`` bytes."""
+
+    def open_whole(self) -> None:
+        """Make all of ``view`` writable again."""
+
+    def close(self) -> None:
+        """Free the memory."""
+
+
 @dataclass(slots=True)
 class Slice:
     """The part of a batch that one worker decodes: whole blocks of lanes with one time unit, end to end in memory.

@@ -49,6 +49,7 @@ from streamgauge.log.archive_file import (
 )
 from streamgauge.log.archive_rows import blocks_of, encode_header, headers_of, line_problem
 from streamgauge.log.base import BlockHeader, LogBlock
+from streamgauge.step import no_step
 
 __all__ = [
     "STEPS",
@@ -75,12 +76,8 @@ STEPS = ("archive_written", "archive_synced", "archive_compared", "archive_named
 """Where the writing of an archive may be killed in a test: ``step`` is called with each of these as it goes by."""
 
 
-def _no_step(name: str) -> None:
-    pass
-
-
 def write_archive(
-    blocks: Iterable[LogBlock], path: str | Path, *, level: int = LEVEL, step: Callable[[str], None] = _no_step
+    blocks: Iterable[LogBlock], path: str | Path, *, level: int = LEVEL, step: Callable[[str], None] = no_step
 ) -> ArchiveFacts:
     """Make an archive of a closed segment's blocks, which are in order. Memory does not grow with their number.
 

@@ -19,6 +19,7 @@ from concurrent.futures import Future
 from typing import Any, NoReturn
 
 from streamgauge.clock import Clock
+from streamgauge.engines.base import Buffer
 from streamgauge.errors import RetryableError, StoreError, StreamgaugeError
 from streamgauge.event import NEVER
 from streamgauge.expression import TimeUnit
@@ -26,8 +27,9 @@ from streamgauge.log.base import EnvelopeReader, Incoming, LaneName, Receipt
 from streamgauge.log.draft import Draft, LaneNow, draft_block, draft_tick, lane_at_start, numbers_of
 from streamgauge.log.grouping import QUEUE_BYTES, Appender, Job, Waiting, into_blocks
 from streamgauge.log.idle import IdleRules, Silence, at_any_time, due, silence_at_start
-from streamgauge.log.judge import Buffer, Judge, Part
+from streamgauge.log.judge import Judge, Part
 from streamgauge.log.recall import Recall
+from streamgauge.step import no_step
 from streamgauge.watermark import LaneMark, LaneState
 
 STEPS = ("received", "judged", "drafted", "appended", "recalled", "answered")
@@ -36,10 +38,6 @@ STOP_WITHIN_S = 5.0
 """How long ``stop`` waits for what is under way."""
 
 _log = logging.getLogger(__name__)
-
-
-def no_step(name: str) -> None:
-    """Nothing happens between two steps."""
 
 
 class LogIntake:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from streamgauge.codecs.explain import explain_json_error
-from streamgauge.engines.base import NOT_JSON, Slice
+from streamgauge.engines.base import NOT_JSON, Buffer, Slice
 from streamgauge.event import Block, Lane
 from streamgauge.expression import TimeUnit
 from streamgauge.log.base import (
@@ -40,23 +40,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Mask = npt.NDArray[np.bool_]
 _T = TypeVar("_T")
-
-
-class Buffer(Protocol):
-    """Memory that has a path (see SliceBuffer)."""
-
-    capacity: int
-    path: str
-    view: memoryview
-
-    def trim(self, size: int) -> None:
-        """Let the reader of ``path`` see the first ``size`` bytes."""
-
-    def open_whole(self) -> None:
-        """Make all of ``view`` writable again."""
-
-    def close(self) -> None:
-        """Free the memory."""
 
 
 class Dead(NamedTuple):

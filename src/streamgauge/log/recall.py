@@ -12,6 +12,7 @@ from streamgauge.log.answers import Answers
 from streamgauge.log.base import LogBlock
 from streamgauge.log.idrun import Run
 from streamgauge.log.ids import IdRules, Ids, LogIds
+from streamgauge.step import no_step
 
 RUN_IDS = 1 << 18
 """Ids that are kept in memory before they become a run."""
@@ -30,10 +31,6 @@ RETRY_BYTES = 16 << 20
 
 BlocksFrom = Callable[[int], Iterable[Any]]
 """The blocks of the log from this one on, in order; what is no LogBlock (damage, say) is passed over."""
-
-
-def no_step(name: str) -> None:
-    """Nothing happens between two steps."""
 
 
 class Recall:

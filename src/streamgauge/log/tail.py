@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from streamgauge.log.catalog import UNFINISHED
+from streamgauge.step import Step, no_step
 
 STEPS = ("before_log_write", "before_log_fsync", "before_segment_rename", "before_folder_fsync", "log_durable")
 """Where an append may be killed in a test: ``step`` is called with each of these names as it goes by."""
-
-Step = Callable[[str], None]
-
-
-def no_step(name: str) -> None:
-    """Nothing happens between two steps."""
 
 
 class Tail:

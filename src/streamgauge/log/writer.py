@@ -18,7 +18,8 @@ from streamgauge.log.damage import Cut, Damage
 from streamgauge.log.lock import FolderLock
 from streamgauge.log.recovery import Recovered, archived_end, last_headers, note, recover
 from streamgauge.log.segment import Head, Sealed, encode_head, seal_block
-from streamgauge.log.tail import Step, Tail, no_step, sync_folder
+from streamgauge.log.tail import Tail, sync_folder
+from streamgauge.step import Step, no_step
 
 _HINTS = {
     errno.ENOSPC: "free some space there, or keep less of the log; it goes on by itself",

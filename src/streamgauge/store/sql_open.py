@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from streamgauge.step import Step, no_step
 from streamgauge.store.sql_errors import refuse, shown, translated
 from streamgauge.store.sql_lock import lock_file, own_name
 from streamgauge.store.sql_schema import FORMAT, META, METADATA, SCHEMA_VERSION
@@ -24,8 +25,6 @@ __all__ = ["STEPS", "Opened", "Step", "refuse", "translated"]
 STEPS = ("created", "migrating", "migrated")
 """Where a test may kill: ``step`` is called with each of these as it goes by, before its transaction is committed."""
 
-Step = Callable[[str], None]
-
 _KEPT = ("synchronous=FULL", "busy_timeout=5000", "cache_size=-32768", "journal_size_limit=67108864")
 _TEMPORARY = ("journal_mode=PERSIST", "synchronous=OFF", "cache_size=-32768")
 _READ_ONLY = ("query_only=ON", "busy_timeout=5000", "cache_size=-32768")
@@ -35,10 +34,6 @@ _CONNECT = {"connect_timeout": "10", "keepalives_idle": "10", "keepalives_interv
 _CONNECT["tcp_user_timeout"] = "30000"
 
 
-def _no_step(name: str) -> None:
-    """Nothing happens between two steps."""
-
-
 class Opened:
     """A database with its tables: ours alone to write, or with ``read_only`` one that is never made or changed.
 
@@ -46,7 +41,7 @@ class Opened:
     StoreError, and StoreUnavailable where it may be opened later.
     """
 
-    def __init__(self, where: str | Path | None, read_only: bool = False, step: Step = _no_step) -> None:
+    def __init__(self, where: str | Path | None, read_only: bool = False, step: Step = no_step) -> None:
         self._undo: list[Callable[[], object]] = []
         self.where, self.read_only = "(temporary)", read_only
         self._writer: Writer | None = None

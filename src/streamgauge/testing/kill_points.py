@@ -28,8 +28,8 @@ from streamgauge import housekeeping, pipeline
 from streamgauge.clock import Clock
 from streamgauge.declare import Declarations, load
 from streamgauge.log import archive, intake, recall, tail
-from streamgauge.pipeline import Step
 from streamgauge.service import Program, RunSettings, settings_of
+from streamgauge.step import Step
 from streamgauge.store import sql_open
 
 __all__ = ["PARTS", "STEPS", "Killed", "die_at", "kill_at", "run_program", "steps"]
